@@ -1,0 +1,71 @@
+package authz
+
+import (
+	"math/rand/v2"
+
+	"github.com/tollgate-authz/tollgate/authz/deny"
+	"github.com/tollgate-authz/tollgate/limiter"
+	"github.com/tollgate-authz/tollgate/tokens"
+)
+
+// Decision is the gate's answer. The zero Decision refuses.
+type Decision struct {
+	ID      ID
+	Allowed bool
+	Reason  *deny.Reason // why not; nil is our own fault
+	Cause   error        // for the operator, never for the caller
+	Step    string       // the step that refused; empty when allowed
+
+	Identity *tokens.Identity // whom the token speaks for; nil before it was verified
+	Route    *Route           // nil when none matches
+	Limits   limiter.Result   // where the caller stands; empty before the limits were looked at
+
+	// For www-authenticate: what the caller did wrong.
+	TokenSent   bool
+	ScopeWanted string // scopes that the route asks for, when they are missing
+
+	// Passed marks a refusal that is not enforced (enforce: false): the request
+	// goes on, and only reports tell.
+	Passed bool
+
+	environment tokens.Environment
+}
+
+// Environment is the host's, or the token's where the host is unknown.
+func (d *Decision) Environment() tokens.Environment {
+	if d.environment == "" && d.Identity != nil {
+		return d.Identity.Environment
+	}
+	return d.environment
+}
+
+// refusal is the Reason of a decision that does not allow; never nil.
+func (d *Decision) refusal() *deny.Reason {
+	if d.Reason == nil {
+		return deny.Internal
+	}
+	return d.Reason
+}
+
+// Refusal returns why the request is refused, nil when it is allowed.
+func (d *Decision) Refusal() *deny.Reason {
+	if d.Allowed {
+		return nil
+	}
+	return d.refusal()
+}
+
+// ID names one decision, in the answer, the metadata and the log: 100 random
+// bits in 20 characters.
+type ID [20]byte
+
+// NewID draws an ID. It is no secret: the fast generator is good enough.
+func NewID() (id ID) {
+	const alphabet = "0123456789abcdefghijklmnopqrstuv"
+	a, b := rand.Uint64(), rand.Uint64()
+	for i := range 10 {
+		id[i], id[10+i] = alphabet[a&31], alphabet[b&31]
+		a, b = a>>5, b>>5
+	}
+	return id
+}

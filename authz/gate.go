@@ -1,0 +1,260 @@
+// Package authz decides about requests: it owns the gate, the list of steps that
+// a request passes in order, and the policy they go by.
+//
+// It knows nothing of gRPC or Envoy's messages (package authz/extauthz does),
+// and leaves the words of a refusal to package authz/deny, tokens to package
+// tokens, and counting to package limiter.
+package authz
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/tollgate-authz/tollgate/authz/deny"
+	"github.com/tollgate-authz/tollgate/authz/route"
+	"github.com/tollgate-authz/tollgate/limiter"
+	"github.com/tollgate-authz/tollgate/tokens"
+)
+
+// Gate judges requests. It is safe for concurrent use.
+type Gate struct {
+	tokens *tokens.Verifier
+	limits *limiter.Table
+	now    func() time.Time
+	newID  func() ID
+	policy atomic.Pointer[Policy]
+}
+
+// Config is what a Gate needs. Now and NewID may be nil.
+type Config struct {
+	Policy *Policy
+	Tokens *tokens.Verifier
+	Limits *limiter.Table
+	Now    func() time.Time
+	NewID  func() ID
+}
+
+// New makes a gate.
+func New(c Config) *Gate {
+	g := &Gate{tokens: c.Tokens, limits: c.Limits, now: c.Now, newID: c.NewID}
+	if g.now == nil {
+		g.now = time.Now
+	}
+	if g.newID == nil {
+		g.newID = NewID
+	}
+	g.policy.Store(c.Policy)
+	return g
+}
+
+// SetPolicy puts a new policy in force. Requests that are being judged finish
+// under the old one; limiter state is kept.
+func (g *Gate) SetPolicy(p *Policy) { g.policy.Store(p) }
+
+// Policy returns the policy in force.
+func (g *Gate) Policy() *Policy { return g.policy.Load() }
+
+// check is one request on its way through the steps.
+type check struct {
+	Request
+	Decision
+	policy *Policy
+	match  match
+	bearer string
+	token  *tokens.Token
+	now    time.Time
+	trace  *[]Step // explain only: what each step saw; limits are then looked at, not spent
+}
+
+// Check judges one request. It never panics: a fault of ours is a refusal.
+func (g *Gate) Check(ctx context.Context, req Request) (d Decision) {
+	c := check{Request: req, policy: g.policy.Load(), now: g.now()}
+	c.ID = g.newID()
+	g.judge(ctx, &c)
+	return c.Decision
+}
+
+// judge runs the steps. A request is allowed only by coming to the end of the
+// list, or by an API that asks for nothing.
+func (g *Gate) judge(ctx context.Context, c *check) {
+	defer c.recoverPanic()
+	g.findRoute(c)
+	switch { // the cases run in order; the first objection ends the check
+	case c.ends("path", requirePlainPath(c)):
+	case c.isOpen():
+		c.Allowed = true
+	case c.ends("credential", findCredential(c)):
+	case c.ends("token", g.verify(ctx, c)):
+	case c.ends("expiry", rejectExpired(c)):
+	case c.ends("revoked", rejectRevoked(c)):
+	case c.ends("source", requireSource(c)):
+	case c.ends("scope", requireScope(c)): // a missing route refuses here, not before: strangers learn nothing of the table
+	case c.ends("limits", g.spend(c)): // burst and minute: all are charged or none
+	default:
+		c.Allowed = true
+	}
+	c.Passed = !c.Allowed && !c.policy.Enforce
+}
+
+// ends takes a step's objection, if it has one.
+func (c *check) ends(step string, err error) bool {
+	if c.trace != nil {
+		*c.trace = append(*c.trace, Step{Name: step, Saw: c.saw(step), Err: err})
+	}
+	if err == nil {
+		return false
+	}
+	c.Step, c.Cause, c.Reason = step, err, deny.Internal
+	var reason *deny.Reason
+	if errors.As(err, &reason) {
+		c.Reason = reason
+	}
+	return true
+}
+
+// recoverPanic turns a fault in any step into a refusal: an RPC error would let
+// the request pass where Envoy is set to failure_mode_allow (bar B4).
+func (c *check) recoverPanic() {
+	if p := recover(); p != nil {
+		c.Allowed, c.Reason, c.Step = false, deny.Internal, "panic"
+		c.Cause = fmt.Errorf("%w: %v", ErrPanic, p)
+		c.Passed = !c.policy.Enforce
+	}
+}
+
+// ErrPanic marks a decision whose step panicked.
+var ErrPanic = errors.New("panic")
+
+// findRoute looks the route up early because it says which credentials are
+// accepted and what may stand in the path.
+func (g *Gate) findRoute(c *check) {
+	c.match = c.policy.match(&c.Request)
+	c.Route, c.environment = c.match.route, c.match.environment
+}
+
+func (c *check) isOpen() bool { return c.Route != nil && c.Route.API.Open }
+
+func requirePlainPath(c *check) error {
+	var allow route.Allow
+	if c.Route != nil {
+		allow = c.Route.API.AllowInPath
+	}
+	if err := route.Plain(c.plainPath(), allow); err != nil {
+		return deny.BadRequest.Because("%w", err)
+	}
+	return nil
+}
+
+var (
+	errNoToken    = deny.InvalidToken.Because("no bearer token was sent")
+	errManyTokens = deny.InvalidToken.Because("more than one Authorization header was sent")
+)
+
+func findCredential(c *check) error {
+	if c.Authorizations > 1 {
+		c.TokenSent = true
+		return errManyTokens
+	}
+	c.bearer, c.TokenSent = c.Request.bearer()
+	if !c.TokenSent {
+		return errNoToken
+	}
+	return nil
+}
+
+func (g *Gate) verify(ctx context.Context, c *check) error {
+	if err := ctx.Err(); err != nil { // Envoy has stopped waiting
+		return err
+	}
+	token, err := g.tokens.Verify(ctx, c.bearer, c.now)
+	switch {
+	case errors.Is(err, tokens.ErrInvalid):
+		return deny.InvalidToken.Because("%w", err)
+	case err != nil:
+		return err
+	case !c.policy.accepts(token, &c.match):
+		return deny.InvalidToken.Because("its audience (aud) is none of this API's")
+	}
+	c.token, c.Identity = token, token.Identity()
+	if c.Identity != nil && c.environment != "" && c.Identity.Environment != c.environment {
+		return deny.InvalidToken.Because("a %s token on a %s host", c.Identity.Environment, c.environment)
+	}
+	return nil
+}
+
+// rejectExpired comes before rejectRevoked: an expired token is R5, revoked or
+// not. RFC 7519 section 4.1.4: not accepted "on or after" exp.
+func rejectExpired(c *check) error {
+	if !c.now.Before(c.token.Expires) {
+		return deny.Expired.Because("expired at %s", c.token.Expires.UTC().Format(time.RFC3339))
+	}
+	return nil
+}
+
+func rejectRevoked(c *check) error {
+	if c.Identity == nil {
+		return deny.InvalidToken.Because("its client has been deleted")
+	}
+	return nil
+}
+
+func requireSource(c *check) error {
+	if len(c.Identity.TrustedIPs) == 0 {
+		return nil
+	}
+	if source := c.source(c.policy.TrustedHops); !tokens.Trusts(c.Identity.TrustedIPs, source) {
+		return deny.Restricted.Because("source %s is in none of the client's trusted ranges", source)
+	}
+	return nil
+}
+
+func requireScope(c *check) error {
+	if c.Route == nil {
+		return deny.Unauthorized.Because("no route for this host, method and path")
+	}
+	wanted, all, anyOf := c.Route.wanted, c.Route.Scopes, c.Route.AnyScope
+	if c.HasScopes {
+		wanted, anyOf = c.Scopes, nil
+		all, _ = tokens.SplitScopes(c.Scopes)
+		if all == nil && wanted != "" {
+			return fmt.Errorf("context extension tollgate.scopes %q is not a list of scopes", wanted)
+		}
+	}
+	if c.Identity.HasAll(all) && c.Identity.HasAny(anyOf) {
+		return nil
+	}
+	c.ScopeWanted = wanted
+	return deny.Unauthorized.Because("the route asks for %q, the token has %q", wanted, c.Identity.ScopeList)
+}
+
+// spend charges burst and per-minute limits of the client's plan, and of the
+// route's plan beside it.
+func (g *Gate) spend(c *check) error {
+	plan := c.policy.Plans[c.Identity.Plan]
+	if plan == nil {
+		return fmt.Errorf("plan %q of client %s is not configured", c.Identity.Plan, c.Identity.Client)
+	}
+	plans := [2]*limiter.Plan{plan, c.Route.Plan}
+	charged := plans[:1]
+	if c.Route.Plan != nil {
+		charged = plans[:2]
+	}
+	who := g.limits.Subject(c.Identity.Issuer, c.Identity.TokenID)
+	if c.trace != nil {
+		g.limits.Look(c.now, who, charged, &c.Limits)
+	} else {
+		g.limits.Take(c.now, who, charged, &c.Limits)
+	}
+	switch c.Limits.Verdict {
+	case limiter.Allowed:
+		return nil
+	case limiter.RefusedBurst:
+		return deny.BurstLimited.Because("burst is used up")
+	case limiter.RefusedMinute:
+		return deny.RateLimited.Because("per_minute is used up")
+	}
+	return errors.New("the limiter's table is full of active tokens: raise limits.max_memory")
+}

@@ -1,0 +1,197 @@
+package authz
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/tollgate-authz/tollgate/authz/route"
+	"github.com/tollgate-authz/tollgate/limiter"
+	"github.com/tollgate-authz/tollgate/tokens"
+)
+
+// API is a group of routes under some hosts.
+type API struct {
+	Name         string
+	Hosts        []string // host patterns, production
+	SandboxHosts []string
+	Audience     string // accepted beside Policy.Audience; empty: none
+	Open         bool   // auth: none; only the path step runs
+	ForwardToken bool   // the upstream sees the credential
+	AllowInPath  route.Allow
+	Routes       []*Route
+	Source       string // where it is configured, file:line
+}
+
+// Route is one route of an API and what it asks for.
+type Route struct {
+	Name     string // optional, unique
+	Pattern  string // of net/http.ServeMux, without host
+	Scopes   []string
+	AnyScope []string
+	Plan     *limiter.Plan // charged beside the client's plan; nil: none
+	Source   string        // where it is configured, file:line:column
+
+	API *API // set by NewPolicy
+
+	// wanted is what www-authenticate tells a caller whose scopes are missing.
+	wanted string
+}
+
+// Label names the route in metrics, metadata and logs: its name, else its pattern.
+func (r *Route) Label() string {
+	if r.Name != "" {
+		return r.Name
+	}
+	return r.Pattern
+}
+
+// PolicyConfig is what an operator decides about requests.
+type PolicyConfig struct {
+	APIs        []*API
+	Plans       map[string]*limiter.Plan
+	Audience    string // tokens.audience
+	TrustedHops int
+	Enforce     bool // false: decide and report, but let everything pass
+}
+
+// Policy is a PolicyConfig made ready for requests. It does not change; a reload
+// makes a new one.
+type Policy struct {
+	PolicyConfig
+	table  *route.Table
+	routes []hostRoute       // by the table's entry index
+	hosts  []hostPolicy      // by the table's host index
+	named  map[string]*Route // by Route.Name
+}
+
+// hostRoute is one route under one host pattern.
+type hostRoute struct {
+	route       *Route
+	environment tokens.Environment
+}
+
+// hostPolicy is what a host says of a request whose route is unknown.
+type hostPolicy struct {
+	environment tokens.Environment
+	audiences   []string // of its APIs, so that a missing route looks like a forbidden one
+}
+
+// NewPolicy compiles the configuration. The error joins every fault.
+func NewPolicy(c PolicyConfig) (*Policy, error) {
+	p := &Policy{PolicyConfig: c, named: map[string]*Route{}}
+	var hosts []string // also those of APIs without routes: the best host alone decides
+	var entries []route.Entry
+	var faults []error
+	for _, api := range c.APIs {
+		for _, r := range api.Routes {
+			r.API = api
+			r.wanted = strings.Join(append(slices.Clone(r.Scopes), r.AnyScope...), " ")
+			if r.Name == "" {
+				continue
+			}
+			if other := p.named[r.Name]; other != nil {
+				faults = append(faults, fmt.Errorf("%s: the name %q is taken by the route at %s; names are unique", r.Source, r.Name, other.Source))
+			}
+			p.named[r.Name] = r
+		}
+		for _, env := range []tokens.Environment{tokens.Production, tokens.Sandbox} {
+			for _, host := range api.hosts(env) {
+				hosts = append(hosts, host)
+				for _, r := range api.Routes {
+					entries = append(entries, route.Entry{Host: host, Pattern: r.Pattern, Source: r.Source})
+					p.routes = append(p.routes, hostRoute{r, env})
+				}
+			}
+		}
+	}
+	table, err := route.New(hosts, entries)
+	if err != nil {
+		return nil, errors.Join(append(faults, err)...)
+	}
+	p.table = table
+	faults = append(faults, p.describeHosts()...)
+	return p, errors.Join(faults...)
+}
+
+func (a *API) hosts(env tokens.Environment) []string {
+	if env == tokens.Sandbox {
+		return a.SandboxHosts
+	}
+	return a.Hosts
+}
+
+// describeHosts gathers what all APIs say of each host pattern.
+func (p *Policy) describeHosts() (faults []error) {
+	p.hosts = make([]hostPolicy, len(p.table.Hosts()))
+	for i, pattern := range p.table.Hosts() {
+		h := &p.hosts[i]
+		var owner *API
+		for _, env := range []tokens.Environment{tokens.Production, tokens.Sandbox} {
+			for _, api := range p.APIs {
+				if !slices.ContainsFunc(api.hosts(env), func(s string) bool { return canonical(s) == pattern }) {
+					continue
+				}
+				if h.environment != "" && h.environment != env {
+					faults = append(faults, fmt.Errorf("%s: host %q is production (%s) and sandbox at once; one host has one environment", api.Source, pattern, owner.Source))
+				}
+				h.environment, owner = env, api
+				if api.Audience != "" {
+					h.audiences = append(h.audiences, api.Audience)
+				}
+			}
+		}
+	}
+	return faults
+}
+
+// canonical is the form in which the table lists a host that it accepted.
+func canonical(host string) string {
+	host, _ = route.CanonicalHost(host)
+	return host
+}
+
+// match is what the route table says of a request.
+type match struct {
+	route       *Route             // nil: none
+	host        *hostPolicy        // nil: no host pattern matches
+	environment tokens.Environment // of the host; "" when it is unknown
+}
+
+func (p *Policy) match(r *Request) (m match) {
+	found := p.table.Match(r.Method, r.Host, r.plainPath())
+	if found.Host >= 0 {
+		m.host = &p.hosts[found.Host]
+		m.environment = m.host.environment
+	}
+	switch {
+	case r.RouteName != "":
+		m.route = p.named[r.RouteName]
+	case found.Entry >= 0:
+		m.route = p.routes[found.Entry].route
+	}
+	if r.Environment != "" {
+		m.environment = tokens.Environment(r.Environment)
+	}
+	return m
+}
+
+// accepts reports whether a token's aud fits the request: tokens.audience, or
+// the API's own. Where the route is missing, any API of the host will do.
+func (p *Policy) accepts(t *tokens.Token, m *match) bool {
+	if t.Trust.Audiences != nil { // a foreign issuer's audiences were judged when it was verified
+		return true
+	}
+	switch {
+	case m.route != nil:
+		return t.HasAudience(p.Audience, m.route.API.Audience)
+	case m.host != nil:
+		for _, audience := range m.host.audiences {
+			if t.HasAudience(audience, "") {
+				return true
+			}
+		}
+	}
+	return t.HasAudience(p.Audience, "")
+}

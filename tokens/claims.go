@@ -1,0 +1,186 @@
+package tokens
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tollgate-authz/tollgate/tokens/strictjson"
+)
+
+// Token is a verified token: the signature was good and the claims are those of
+// a trusted issuer. It says nothing yet about expiry or revocation, which change
+// with time and are judged at every request. A *Token is shared by all requests
+// that bring it and is never changed.
+type Token struct {
+	Trust    *Trust
+	ID       string // jti; for a foreign token without one, a hash of its claims
+	Subject  string
+	ClientID string
+	Scopes   []string
+	Audience []string
+	IssuedAt time.Time // zero when a foreign token does not say
+	Expires  time.Time // with the leeway of its issuer already added
+
+	key    *Key
+	digest [sha256.Size]byte // of the whole token
+	client *Registration     // own tokens only
+	view   identityCache
+}
+
+// HasAudience reports whether aud holds one of the two.
+func (t *Token) HasAudience(one, other string) bool {
+	return slices.Contains(t.Audience, one) || other != "" && slices.Contains(t.Audience, other)
+}
+
+// latest is 9999-12-31T23:59:59Z: past it dates stop being comparable as text
+// and time.Time arithmetic comes near its ends.
+const latest = 253402300799
+
+// readClaims judges the claims of a token whose signature is good. Names are
+// compared exactly; a claim of the wrong type refuses the token.
+func (t *Trust) readClaims(v *strictjson.Value, now time.Time) (*Token, error) {
+	r := claimReader{claims: v}
+	token := &Token{Trust: t, Subject: r.text("sub", true), ID: r.text("jti", t.Own)}
+	expires := r.date("exp", true)
+	notBefore := r.date("nbf", false)
+	token.IssuedAt = r.date("iat", t.Own)
+	token.Audience = r.audience()
+	scopeClaim, clientClaim := "scope", "client_id"
+	if !t.Own {
+		scopeClaim, clientClaim = t.ScopeClaim, t.ClientClaim
+	}
+	token.ClientID = r.text(clientClaim, t.Own)
+	token.Scopes = r.scopes(scopeClaim)
+	if r.err != nil {
+		return nil, r.err
+	}
+	switch horizon := now.Add(t.Leeway); {
+	case !notBefore.IsZero() && notBefore.After(horizon):
+		return nil, invalid("not valid before %s (nbf)", notBefore.UTC().Format(time.RFC3339))
+	case token.IssuedAt.After(horizon):
+		return nil, invalid("issued in the future, at %s (iat)", token.IssuedAt.UTC().Format(time.RFC3339))
+	case expires.Sub(lifeStart(token.IssuedAt, now)) > MaxLifetime:
+		return nil, invalid("lives until %s; at most %s are accepted", expires.UTC().Format(time.RFC3339), MaxLifetime)
+	case t.Audiences != nil && !slices.ContainsFunc(t.Audiences, func(a string) bool { return slices.Contains(token.Audience, a) }):
+		return nil, invalid("its aud holds none of the audiences configured for the issuer")
+	}
+	token.Expires = expires
+	if !t.Own {
+		token.Expires = expires.Add(t.Leeway)
+	}
+	if token.ID == "" {
+		token.ID = claimsID(v)
+	}
+	return token, nil
+}
+
+func lifeStart(issued, now time.Time) time.Time {
+	if issued.IsZero() {
+		return now
+	}
+	return issued
+}
+
+// claimsID names a foreign token that has no jti. One signed set of claims has
+// many spellings as a token (ECDSA signatures can be made anew), so the name
+// comes from the claims, not from the token's bytes.
+func claimsID(v *strictjson.Value) string {
+	sum := sha256.Sum256(v.Raw)
+	return "sha256-" + base64.RawURLEncoding.EncodeToString(sum[:16])
+}
+
+// claimReader reads claims until the first that is wrong.
+type claimReader struct {
+	claims *strictjson.Value
+	err    error
+}
+
+func (r *claimReader) fail(format string, args ...any) {
+	if r.err == nil {
+		r.err = invalid(format, args...)
+	}
+}
+
+// get returns the claim, nil when it is absent.
+func (r *claimReader) get(name string, required bool) *strictjson.Value {
+	v := r.claims.Get(name)
+	if v == nil && required {
+		r.fail("the claim %q is missing", name)
+	}
+	return v
+}
+
+// text reads a string that may go into a header: control characters refuse it.
+func (r *claimReader) text(name string, required bool) string {
+	v := r.get(name, required)
+	switch {
+	case v == nil:
+		return ""
+	case v.Kind != strictjson.String:
+		r.fail("the claim %q is %s, not a string", name, v.Kind)
+	case hasControl(v.Text):
+		r.fail("the claim %q has a control character", name)
+	case v.Text == "":
+		r.fail("the claim %q is empty", name)
+	}
+	return v.Text
+}
+
+func (r *claimReader) date(name string, required bool) time.Time {
+	v := r.get(name, required)
+	if v == nil {
+		return time.Time{}
+	}
+	seconds, ok := v.Int()
+	if !ok || seconds < 0 || seconds > latest {
+		r.fail("the claim %q is no date (a JSON number from 0 to %d)", name, int64(latest))
+		return time.Time{}
+	}
+	return time.Unix(seconds, 0)
+}
+
+// audience reads aud: one string or an array of strings (RFC 7519 section 4.1.3).
+func (r *claimReader) audience() []string {
+	v := r.get("aud", true)
+	if v == nil {
+		return nil
+	}
+	return r.strings("aud", v)
+}
+
+func (r *claimReader) strings(name string, v *strictjson.Value) []string {
+	items := v.Items
+	if v.Kind != strictjson.Array {
+		items = []strictjson.Value{*v}
+	}
+	list := make([]string, 0, len(items))
+	for i := range items {
+		if items[i].Kind != strictjson.String || hasControl(items[i].Text) {
+			r.fail("the claim %q must be a string or an array of strings", name)
+			return nil
+		}
+		list = append(list, items[i].Text)
+	}
+	return list
+}
+
+// scopes reads a string of scopes separated by single spaces, or an array of
+// them, as several identity providers send it.
+func (r *claimReader) scopes(name string) []string {
+	v := r.get(name, false)
+	if v == nil || v.Kind == strictjson.String && v.Text == "" {
+		return nil
+	}
+	list := r.strings(name, v)
+	if r.err != nil || len(list) == 0 {
+		return nil
+	}
+	scopes, ok := SplitScopes(strings.Join(list, " "))
+	if !ok {
+		r.fail("the claim %q is not a list of scopes (RFC 6749 section 3.3)", name)
+	}
+	return scopes
+}

@@ -1,0 +1,124 @@
+package tokens
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/tollgate-authz/tollgate/tokens/strictjson"
+)
+
+// ErrNoKeys means that the issuer's keys were never loaded: our fault, not the
+// caller's. The gate answers 503 R0.
+var ErrNoKeys = errors.New("no key set of the issuer was ever loaded")
+
+// Verifier verifies JWTs of trusted issuers and remembers those it has verified.
+// It is safe for concurrent use.
+type Verifier struct {
+	issuers  atomic.Pointer[map[string]*Trust]
+	registry *Registry
+	cache    *Cache
+}
+
+// NewVerifier trusts nobody until Trust is called. cache may be nil: then every
+// token is verified each time.
+func NewVerifier(registry *Registry, cache *Cache) *Verifier {
+	v := &Verifier{registry: registry, cache: cache}
+	v.issuers.Store(&map[string]*Trust{})
+	return v
+}
+
+// Trust replaces the trusted issuers. Tokens verified under the old rules are
+// verified again when they come next.
+func (v *Verifier) Trust(issuers []*Trust) {
+	byIssuer := make(map[string]*Trust, len(issuers))
+	for _, t := range issuers {
+		byIssuer[t.Issuer] = t
+	}
+	v.issuers.Store(&byIssuer)
+}
+
+// Verify returns the token behind a bearer credential. An error that wraps
+// ErrInvalid is the token's fault, any other is ours. The token may have expired
+// and its client may be gone: that is for the caller to judge, each time.
+func (v *Verifier) Verify(ctx context.Context, bearer string, now time.Time) (*Token, error) {
+	digest := sha256.Sum256(unsafeBytes(bearer))
+	if v.cache != nil {
+		if t := v.cache.get(&digest); t != nil && v.stillHolds(t) {
+			return t, nil
+		}
+	}
+	t, err := v.verifyAnew(ctx, bearer, now)
+	if err != nil {
+		return nil, err
+	}
+	t.digest = digest
+	// A token whose client is not known (deleted, or not yet heard of) is looked
+	// at afresh each time.
+	if v.cache != nil && now.Before(t.Expires) && (t.client != nil || !t.Trust.Own) {
+		v.cache.put(t, len(bearer), t.Expires.Sub(now))
+	}
+	return t, nil
+}
+
+// stillHolds reports whether what was verified then would be verified now: the
+// key has not left its set, the issuer is trusted on the same terms.
+func (v *Verifier) stillHolds(t *Token) bool {
+	return !t.key.retired.Load() && (*v.issuers.Load())[t.Trust.Issuer] == t.Trust
+}
+
+func (v *Verifier) verifyAnew(ctx context.Context, bearer string, now time.Time) (*Token, error) {
+	c, err := parseCompact(bearer)
+	if err != nil {
+		return nil, err
+	}
+	iss := c.claims.Get("iss")
+	if iss == nil || iss.Kind != strictjson.String {
+		return nil, invalid("it names no issuer (iss)")
+	}
+	trust := (*v.issuers.Load())[iss.Text]
+	if trust == nil {
+		return nil, invalid("its issuer is not trusted")
+	}
+	key, err := trust.checkSignature(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	t, err := trust.readClaims(&c.claims, now)
+	if err != nil {
+		return nil, err
+	}
+	t.key = key
+	if trust.Own {
+		t.client = v.registry.registration(t.ClientID)
+	}
+	return t, nil
+}
+
+// checkSignature finds the one key that the token names and verifies with it. No
+// other key is tried: "any key that fits" is how confused deputies are made.
+func (t *Trust) checkSignature(ctx context.Context, c *compact) (*Key, error) {
+	if !slices.Contains(t.Algorithms, c.alg) {
+		return nil, invalid("algorithm %.16q is not trusted for this issuer", c.alg)
+	}
+	if !t.acceptsType(c.typ) {
+		return nil, invalid("typ %.32q is not accepted for this issuer", c.typ)
+	}
+	key, err := t.Keys.Key(ctx, c.kid)
+	if err != nil {
+		return nil, err
+	}
+	if key == nil {
+		return nil, invalid("the issuer has no key of this kid")
+	}
+	if !key.fits(c.alg) {
+		return nil, invalid("algorithm %s is not the key's", c.alg)
+	}
+	if err := key.verify(c.alg, unsafeBytes(c.signed), c.signature); err != nil {
+		return nil, invalid("bad signature")
+	}
+	return key, nil
+}
