@@ -1,0 +1,211 @@
+package extauthz
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/tollgate-authz/tollgate/authz"
+	"github.com/tollgate-authz/tollgate/authz/deny"
+	"github.com/tollgate-authz/tollgate/tokens"
+)
+
+// Field numbers of envoy.service.auth.v3 and of the messages it uses.
+const (
+	responseStatus   = 1 // google.rpc.Status
+	responseDenied   = 2
+	responseOK       = 3
+	responseMetadata = 4 // google.protobuf.Struct
+
+	statusCode = 1
+
+	deniedStatus, deniedHeaders, deniedBody = 1, 2, 3
+
+	okHeaders, okRemove, okResponseHeaders = 2, 5, 6
+
+	optionHeader, optionAppend, optionAction = 1, 2, 3
+
+	// OVERWRITE_IF_EXISTS_OR_ADD: whatever the caller or the upstream sent goes.
+	actionOverwrite = 2
+)
+
+// identityHeader is one header that tells the upstream whom it serves.
+type identityHeader struct {
+	name  string
+	value func(*tokens.Identity) string
+}
+
+// identityHeaders are set on every allowed request; those without a value are
+// removed, so that none can be forged (contract section 3).
+var identityHeaders = []identityHeader{
+	{"x-tollgate-client", func(id *tokens.Identity) string { return id.Client }},
+	{"x-tollgate-account", func(id *tokens.Identity) string { return id.Account }},
+	{"x-tollgate-scopes", func(id *tokens.Identity) string { return id.ScopeList }},
+	{"x-tollgate-token-id", func(id *tokens.Identity) string { return id.TokenID }},
+	{"x-tollgate-environment", func(id *tokens.Identity) string { return string(id.Environment) }},
+	{"x-tollgate-issuer", func(id *tokens.Identity) string { return id.Issuer }},
+	{"x-tollgate-subject", func(id *tokens.Identity) string { return id.Subject }},
+}
+
+// appendResponse writes the CheckResponse for a decision. It is the only code
+// that makes one. An allow is written only here, only for a decision that says
+// so; everything else has a status and a denied_response, because Envoy lets a
+// response without them pass.
+func appendResponse(dst []byte, req *authz.Request, d *authz.Decision) []byte {
+	reason := d.Refusal()
+	if reason == nil || d.Passed {
+		dst = append(dst, tag(responseStatus, wireBytes), 0) // google.rpc.Status of code 0
+		dst = appendOK(dst, d)
+	} else {
+		dst = appendLen(dst, responseStatus, 1+sizeVarint(uint64(reason.GRPC)))
+		dst = appendVarint(append(dst, tag(statusCode, wireVarint)), uint64(reason.GRPC))
+		dst = appendDenied(dst, req, d, reason)
+	}
+	return appendMetadata(dst, d, reason)
+}
+
+func appendOK(dst []byte, d *authz.Decision) []byte {
+	dst, mark := begin(dst, responseOK)
+	dst = append(dst, encodedIdentity(d.Identity).headers...)
+	if d.Route != nil && !d.Route.API.ForwardToken && !d.Route.API.Open {
+		dst = appendText(dst, okRemove, "authorization")
+	}
+	dst = appendLimitHeaders(dst, okResponseHeaders, d)
+	return end(dst, mark)
+}
+
+func appendDenied(dst []byte, req *authz.Request, d *authz.Decision, reason *deny.Reason) []byte {
+	dst, mark := begin(dst, responseDenied)
+	dst = appendLen(dst, deniedStatus, 1+sizeVarint(uint64(reason.Status)))
+	dst = appendVarint(append(dst, tag(1, wireVarint)), uint64(reason.Status))
+	dst = appendHeader(dst, deniedHeaders, "content-type", "application/json")
+	dst = appendHeader(dst, deniedHeaders, "cache-control", "no-store")
+	dst = appendHeader(dst, deniedHeaders, "x-tollgate-code", reason.Code)
+	dst = appendHeader(dst, deniedHeaders, "x-tollgate-decision", string(d.ID[:]))
+	switch reason.Status {
+	case 401:
+		dst = appendHeader(dst, deniedHeaders, "www-authenticate", challenge(d, reason))
+	case 429:
+		seconds := max(1, ceilSeconds(d.Limits.RetryAfter))
+		dst = appendHeader(dst, deniedHeaders, "retry-after", strconv.FormatInt(seconds, 10))
+		dst = appendLimitHeaders(dst, deniedHeaders, d)
+	}
+	if req.GRPC {
+		dst = appendHeader(dst, deniedHeaders, "grpc-status", strconv.FormatUint(uint64(reason.GRPC), 10))
+	}
+	dst = appendText(dst, deniedBody, reason.Body)
+	return end(dst, mark)
+}
+
+// challenge is the value of www-authenticate (RFC 6750 section 3). Scopes are
+// made of characters that need no escape inside quotes.
+func challenge(d *authz.Decision, reason *deny.Reason) string {
+	const realm = `Bearer realm="tollgate"`
+	switch {
+	case d.ScopeWanted != "":
+		return realm + `, error="insufficient_scope", scope="` + d.ScopeWanted + `"`
+	case reason == deny.Unauthorized:
+		return realm + `, error="insufficient_scope"`
+	case d.TokenSent:
+		return realm + `, error="invalid_token"`
+	}
+	return realm
+}
+
+// encoded is an identity as the writer needs it: made once, then copied.
+type encoded struct {
+	headers  []byte // fields of OkHttpResponse: the names with a value set, the others removed
+	metadata []byte // entries of the metadata Struct
+}
+
+// nobody is the identity of a request that has none: every name is removed.
+var nobody = encodeIdentity(&tokens.Identity{})
+
+func encodedIdentity(id *tokens.Identity) *encoded {
+	if id == nil {
+		return nobody
+	}
+	if e, ok := id.Encoded.Load().(*encoded); ok {
+		return e
+	}
+	e := encodeIdentity(id)
+	id.Encoded.Store(e)
+	return e
+}
+
+// encodeIdentity never sets and removes one name: the removal would win.
+func encodeIdentity(id *tokens.Identity) *encoded {
+	e := &encoded{}
+	for _, h := range identityHeaders {
+		if value := h.value(id); value != "" {
+			e.headers = appendHeader(e.headers, okHeaders, h.name, value)
+		} else {
+			e.headers = appendText(e.headers, okRemove, h.name)
+		}
+	}
+	e.metadata = appendTextEntry(e.metadata, "client", id.Client)
+	e.metadata = appendTextEntry(e.metadata, "account", id.Account)
+	e.metadata = appendListEntry(e.metadata, "scopes", id.Scopes)
+	return e
+}
+
+// appendHeader writes a HeaderValueOption that overwrites. The deprecated append
+// field is written too, as false: before 1.37 it alone decided for request
+// headers.
+func appendHeader(dst []byte, num byte, name, value string) []byte {
+	header := sizeLen(len(name)) + sizeLen(len(value))
+	dst = appendLen(dst, num, sizeLen(header)+2+2)
+	dst = appendLen(dst, optionHeader, header)
+	dst = appendText(dst, headerKey, name)
+	dst = appendText(dst, headerValue, value)
+	return append(dst, tag(optionAppend, wireBytes), 0, tag(optionAction, wireVarint), actionOverwrite)
+}
+
+func ceilSeconds(d time.Duration) int64 { return int64((d + time.Second - 1) / time.Second) }
+
+// appendLimitHeaders tells the caller where it stands (draft-ietf-httpapi-ratelimit-headers):
+//
+//	RateLimit-Policy: "burst";q=100;w=2, "per_minute";q=1000;w=60
+//	RateLimit: "burst";r=99;t=1, "per_minute";r=917;t=12
+//
+// A route's own plan, charged beside the client's, has its name before the limit's.
+func appendLimitHeaders(dst []byte, num byte, d *authz.Decision) []byte {
+	if d.Limits.Count == 0 {
+		return dst
+	}
+	var policyRoom, limitRoom [160]byte
+	policy, limit := policyRoom[:0], limitRoom[:0]
+	for i := range d.Limits.Count {
+		s := &d.Limits.Standings[i]
+		if i > 0 {
+			policy, limit = append(policy, ", "...), append(limit, ", "...)
+		}
+		name := limitName{kind: s.Kind.String()}
+		if d.Route != nil && s.Plan == d.Route.Plan && d.Limits.Standings[0].Plan != s.Plan {
+			name.plan = s.Plan.Name
+		}
+		policy = appendParam(appendParam(name.append(policy), ";q=", s.Limit), ";w=", ceilSeconds(s.Window))
+		limit = appendParam(appendParam(name.append(limit), ";r=", s.Remaining), ";t=", ceilSeconds(s.Reset))
+	}
+	dst = appendHeaderBytes(dst, num, "ratelimit-policy", policy)
+	return appendHeaderBytes(dst, num, "ratelimit", limit)
+}
+
+type limitName struct{ plan, kind string }
+
+func (n limitName) append(dst []byte) []byte {
+	dst = append(dst, '"')
+	if n.plan != "" {
+		dst = append(append(dst, n.plan...), '.')
+	}
+	return append(append(dst, n.kind...), '"')
+}
+
+func appendParam(dst []byte, name string, v int64) []byte {
+	return strconv.AppendInt(append(dst, name...), v, 10)
+}
+
+// appendHeaderBytes is appendHeader for a value made in a buffer.
+func appendHeaderBytes(dst []byte, num byte, name string, value []byte) []byte {
+	f := fields{data: value}
+	return appendHeader(dst, num, name, f.text())
+}
