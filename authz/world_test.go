@@ -1,0 +1,158 @@
+package authz
+
+import (
+	"context"
+	"crypto/rand"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/tollgate-authz/tollgate/limiter"
+	"github.com/tollgate-authz/tollgate/tokens"
+)
+
+const (
+	issuerURL = "https://tollgate.example"
+	audience  = "https://api.example"
+)
+
+// epoch is when the test's clock starts.
+var epoch = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+// records is a store that a test changes by hand.
+type records struct {
+	clients []*tokens.Client
+	changed map[string]*tokens.Client
+	last    int64
+	err     error
+}
+
+func (r *records) Clients(context.Context) ([]*tokens.Client, int64, error) {
+	return r.clients, r.last, r.err
+}
+
+func (r *records) Changes(context.Context, int64) (map[string]*tokens.Client, int64, error) {
+	return r.changed, r.last, r.err
+}
+
+// world is a gate with everything real around it but the clock and the store.
+type world struct {
+	gate     *Gate
+	now      time.Time
+	issuer   *tokens.Issuer
+	key      *tokens.SigningKey
+	records  *records
+	registry *tokens.Registry
+	verifier *tokens.Verifier
+	cache    *tokens.Cache
+	client   *tokens.Client
+	trust    *tokens.Trust
+}
+
+func newWorld(t testing.TB, change ...func(*PolicyConfig)) *world {
+	t.Helper()
+	w := &world{now: epoch, client: &tokens.Client{
+		ID: "client1", Name: "one", Account: "acme", Plan: "default", Environment: tokens.Production,
+		Scopes: []string{"contacts:admin", "contacts:read", "contacts:write"},
+	}}
+	w.records = &records{clients: []*tokens.Client{w.client}, last: 1}
+	var err error
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.registry, err = tokens.NewRegistry(t.Context(), w.records, w.now)
+	must(err)
+	w.key, err = tokens.NewSigningKey("ES256", rand.Reader, w.now)
+	must(err)
+	w.issuer, err = tokens.NewIssuer(issuerURL, w.key, rand.Reader)
+	must(err)
+	public, err := w.key.Public()
+	must(err)
+	w.cache, err = tokens.NewCache(1 << 20)
+	must(err)
+	t.Cleanup(w.cache.Close)
+	w.verifier = tokens.NewVerifier(w.registry, w.cache)
+	w.trust = &tokens.Trust{Issuer: issuerURL, Keys: tokens.FixedKeys{public}, Algorithms: []string{"ES256"}, Types: []string{"at+jwt"}, Leeway: tokens.Leeway, Own: true}
+	w.verifier.Trust([]*tokens.Trust{w.trust})
+	limits, err := limiter.New(limiter.Config{MaxBytes: 8 << 20, Epoch: w.now})
+	must(err)
+	w.gate = New(Config{Policy: testPolicy(t, change...), Tokens: w.verifier, Limits: limits, Now: func() time.Time { return w.now }})
+	return w
+}
+
+func testPolicy(t testing.TB, change ...func(*PolicyConfig)) *Policy {
+	t.Helper()
+	plan := func(name string, burst limiter.Burst, perMinute int64) *limiter.Plan {
+		p, err := limiter.NewPlan(name, burst, perMinute)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	strict := plan("strict", limiter.Burst{}, 2)
+	c := PolicyConfig{
+		Audience: audience, Enforce: true,
+		Plans: map[string]*limiter.Plan{"default": plan("default", limiter.Burst{Rate: 5, Size: 10}, 60), "strict": strict},
+		APIs: []*API{{
+			Name: "contacts", Hosts: []string{"api.example.com"}, SandboxHosts: []string{"sandbox.example.com"}, ForwardToken: true,
+			Routes: []*Route{
+				{Name: "contacts.get", Pattern: "GET /v1/contacts/{id}", Scopes: []string{"contacts:read"}, Source: "t.yaml:1:1"},
+				{Pattern: "POST /v1/contacts", AnyScope: []string{"contacts:write", "contacts:admin"}, Source: "t.yaml:2:1"},
+				{Pattern: "GET /v1/free", Source: "t.yaml:3:1"},
+				{Pattern: "GET /v1/strict", Plan: strict, Source: "t.yaml:4:1"},
+				{Pattern: "GET /v1/secret", Scopes: []string{"secret:read"}, Source: "t.yaml:5:1"},
+			},
+		}, {
+			Name: "billing", Hosts: []string{"billing.example.com"}, Audience: "https://billing.example", AllowInPath: allowSemicolon,
+			Routes: []*Route{{Pattern: "GET /v1/{rest...}", Source: "t.yaml:6:1"}},
+		}, {
+			Name: "public", Hosts: []string{"www.example.com"}, Open: true,
+			Routes: []*Route{{Pattern: "/", Source: "t.yaml:7:1"}},
+		}},
+	}
+	for _, f := range change {
+		f(&c)
+	}
+	p, err := NewPolicy(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// token issues a token as the token endpoint would.
+func (w *world) token(t testing.TB, scopes ...string) string {
+	t.Helper()
+	return w.tokenFor(t, audience, scopes...)
+}
+
+func (w *world) tokenFor(t testing.TB, aud string, scopes ...string) string {
+	t.Helper()
+	issued, err := w.issuer.Issue(w.client, aud, scopes, time.Hour, w.now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return issued.Bearer.Reveal()
+}
+
+// publish makes c the client's state, as the change feed would; nil deletes it.
+func (w *world) publish(t testing.TB, c *tokens.Client) {
+	t.Helper()
+	w.records.last++
+	w.records.changed = map[string]*tokens.Client{w.client.ID: c}
+	if err := w.registry.Refresh(t.Context(), w.now); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// get is an ordinary request with a bearer token; "" sends none.
+func get(path, bearer string) Request {
+	r := Request{Method: "GET", Host: "api.example.com", Path: path, Peer: netip.MustParseAddr("192.0.2.10")}
+	if bearer != "" {
+		r.Authorization, r.Authorizations = "Bearer "+bearer, 1
+	}
+	return r
+}
