@@ -76,6 +76,19 @@ func (r *Registry) Len() int {
 	return len(r.clients)
 }
 
+// Plans returns how many clients have each plan.
+func (r *Registry) Plans() map[string]int {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	plans := map[string]int{}
+	for _, reg := range r.clients {
+		if c := reg.Client(); c != nil {
+			plans[c.Plan]++
+		}
+	}
+	return plans
+}
+
 func (r *Registry) registration(id string) *Registration {
 	r.mu.RLock()
 	defer r.mu.RUnlock()

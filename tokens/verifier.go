@@ -75,7 +75,11 @@ func (v *Verifier) verifyAnew(ctx context.Context, bearer string, now time.Time)
 	if err != nil {
 		return nil, err
 	}
-	iss := c.claims.Get("iss")
+	claims, err := parseObject("payload", c.payload)
+	if err != nil {
+		return nil, err
+	}
+	iss := claims.Get("iss")
 	if iss == nil || iss.Kind != strictjson.String {
 		return nil, invalid("it names no issuer (iss)")
 	}
@@ -87,7 +91,7 @@ func (v *Verifier) verifyAnew(ctx context.Context, bearer string, now time.Time)
 	if err != nil {
 		return nil, err
 	}
-	t, err := trust.readClaims(&c.claims, now)
+	t, err := trust.readClaims(&claims, now)
 	if err != nil {
 		return nil, err
 	}

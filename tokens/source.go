@@ -1,0 +1,58 @@
+package tokens
+
+import (
+	"net/netip"
+	"strings"
+)
+
+// ForwardedSource returns the address that a request came from (contract
+// section 3). peer is whoever opened the connection. With hops > 0 the proxies in
+// front are believed: forwardedFor, the value of x-forwarded-for, without a last
+// entry that is the peer itself (Envoy appends it), then the hops-th from the
+// right. Entries further left were written by the caller and are not read. With
+// too few entries it is the peer.
+//
+// An entry that is no address gives the zero address, which no list trusts.
+func ForwardedSource(peer netip.Addr, forwardedFor string, hops int) netip.Addr {
+	peer = peer.Unmap()
+	if hops == 0 || forwardedFor == "" {
+		return peer
+	}
+	rest := forwardedFor
+	first := true
+	for n := hops; ; {
+		i := strings.LastIndexByte(rest, ',')
+		entry, more := rest[i+1:], i >= 0
+		if more {
+			rest = rest[:i]
+		}
+		addr := parseForwarded(strings.TrimSpace(entry))
+		appended := first && addr.IsValid() && addr == peer
+		first = false
+		if !appended {
+			if n--; n == 0 {
+				return addr
+			}
+		}
+		if !more {
+			return peer // too few entries
+		}
+	}
+}
+
+// parseForwarded reads one entry: an address, perhaps with a port as some
+// proxies write it.
+func parseForwarded(s string) netip.Addr {
+	if addr, err := netip.ParseAddr(s); err == nil {
+		return addr.Unmap()
+	}
+	if ap, err := netip.ParseAddrPort(s); err == nil {
+		return ap.Addr().Unmap()
+	}
+	if strings.HasPrefix(s, "[") && strings.HasSuffix(s, "]") {
+		if addr, err := netip.ParseAddr(s[1 : len(s)-1]); err == nil {
+			return addr.Unmap()
+		}
+	}
+	return netip.Addr{}
+}

@@ -1,0 +1,358 @@
+package sqlite
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/tollgate-authz/tollgate/tokens"
+	"github.com/tollgate-authz/tollgate/tokens/storetest"
+)
+
+var kek = [32]byte{1, 2, 3}
+
+func config(path string) Config {
+	return Config{Path: path, KEK: kek, Now: func() time.Time { return storetest.Epoch }}
+}
+
+func open(t testing.TB, c Config) *DB {
+	t.Helper()
+	db, err := Open(context.Background(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return db
+}
+
+func newFile(t testing.TB) string { return filepath.Join(t.TempDir(), "data", "tollgate.db") }
+
+func TestMemory(t *testing.T) {
+	t.Parallel()
+	storetest.Run(t, func(t *testing.T) storetest.Store { return open(t, config("")) })
+}
+
+func TestFile(t *testing.T) {
+	t.Parallel()
+	storetest.Run(t, func(t *testing.T) storetest.Store { return open(t, config(newFile(t))) })
+}
+
+// TestReopen sees that everything is there after a restart.
+func TestReopen(t *testing.T) {
+	t.Parallel()
+	path := newFile(t)
+	db, err := Open(t.Context(), config(path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := db.CreateClient(t.Context(), storetest.NewClient("client1")); err != nil {
+		t.Fatal(err)
+	}
+	key, err := db.EnsureSigningKey(t.Context(), "ES256", rand.Reader, storetest.Epoch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, last, err := db.Clients(t.Context())
+	if err := errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
+	}
+
+	db = open(t, config(path))
+	if _, err := db.Client(t.Context(), "client1"); err != nil {
+		t.Error(err)
+	}
+	again, err := db.EnsureSigningKey(t.Context(), "ES256", rand.Reader, storetest.Epoch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again.ID != key.ID {
+		t.Errorf("key %s after the restart, %s before", again.ID, key.ID)
+	}
+	// Numbers of changes go on; they are not given out twice.
+	if err := db.DeleteClient(t.Context(), "client1"); err != nil {
+		t.Fatal(err)
+	}
+	if _, next, err := db.Changes(t.Context(), last); err != nil || next <= last {
+		t.Errorf("change %d after %d, %v", next, last, err)
+	}
+}
+
+// TestTwoProcesses is the command line beside serve: two stores on one file.
+func TestTwoProcesses(t *testing.T) {
+	t.Parallel()
+	path := newFile(t)
+	serve, cli := open(t, config(path)), open(t, config(path))
+	registry, err := tokens.NewRegistry(t.Context(), serve, storetest.Epoch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cli.CreateClient(t.Context(), storetest.NewClient("client1")); err != nil {
+		t.Fatal(err)
+	}
+	if err := registry.Refresh(t.Context(), storetest.Epoch); err != nil {
+		t.Fatal(err)
+	}
+	if registry.Client("client1") == nil {
+		t.Error("serve does not know the client that the command line made")
+	}
+	if err := cli.DeleteClient(t.Context(), "client1"); err != nil {
+		t.Fatal(err)
+	}
+	if err := registry.Refresh(t.Context(), storetest.Epoch); err != nil {
+		t.Fatal(err)
+	}
+	if registry.Client("client1") != nil {
+		t.Error("serve still knows the client that the command line deleted")
+	}
+}
+
+// TestManyProcesses start at once on no file, and write at once: every one of
+// them gets what it asks for, and a common signing key.
+func TestManyProcesses(t *testing.T) {
+	t.Parallel()
+	path := newFile(t)
+	const processes, clients = 6, 5
+	ids := make([]string, processes)
+	errs := make([]error, processes)
+	var all sync.WaitGroup
+	for i := range processes {
+		all.Go(func() {
+			errs[i] = func() error {
+				db, err := Open(t.Context(), config(path))
+				if err != nil {
+					return err
+				}
+				defer db.Close()
+				key, err := db.EnsureSigningKey(t.Context(), "ES256", rand.Reader, storetest.Epoch)
+				if err != nil {
+					return err
+				}
+				ids[i] = key.ID
+				for n := range clients {
+					if err := db.CreateClient(t.Context(), storetest.NewClient(fmt.Sprintf("client%d-%d", i, n))); err != nil {
+						return err
+					}
+				}
+				return nil
+			}()
+		})
+	}
+	all.Wait()
+	if err := errors.Join(errs...); err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range ids {
+		if id != ids[0] {
+			t.Errorf("signing keys %s and %s", id, ids[0])
+		}
+	}
+	list, err := open(t, config(path)).ListClients(t.Context())
+	if err != nil || len(list) != processes*clients {
+		t.Errorf("%d clients, want %d, %v", len(list), processes*clients, err)
+	}
+}
+
+// TestB15_LockedStore holds the write lock from another process: writes fail in
+// time, reads and the feed go on.
+func TestB15_LockedStore(t *testing.T) {
+	t.Parallel()
+	path := newFile(t)
+	db, other := open(t, config(path)), open(t, config(path))
+	if err := db.CreateClient(t.Context(), storetest.NewClient("client1")); err != nil {
+		t.Fatal(err)
+	}
+	lock, err := other.writer.Begin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	errs := make(chan error, 2)
+	start := time.Now()
+	for i := range 2 { // the second waits in the queue before it waits for the lock
+		go func() {
+			errs <- db.CreateClient(context.Background(), storetest.NewClient(fmt.Sprintf("locked%d", i)))
+		}()
+	}
+	if _, err := db.Client(t.Context(), "client1"); err != nil {
+		t.Error(err)
+	}
+	if _, _, err := db.Changes(t.Context(), 0); err != nil {
+		t.Error(err)
+	}
+	for range 2 {
+		if err := <-errs; err == nil || !strings.Contains(err.Error(), "locked") {
+			t.Errorf("got error %v, want that the store is locked", err)
+		}
+	}
+	if took := time.Since(start); took > 5*time.Second || took < lockWait {
+		t.Errorf("writes failed after %s, want about %s", took, lockWait)
+	}
+	if err := lock.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.CreateClient(t.Context(), storetest.NewClient("client2")); err != nil {
+		t.Errorf("after the lock: %v", err)
+	}
+}
+
+func TestNewerSchemaIsRefused(t *testing.T) {
+	t.Parallel()
+	path := newFile(t)
+	db, err := Open(t.Context(), config(path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.writer.Exec(`INSERT INTO goose_db_version (version_id, is_applied) VALUES (999, 1)`); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	_, err = Open(t.Context(), config(path))
+	for _, want := range []string{path, "version 999", "newer"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got error %v, want it to name %q", err, want)
+		}
+	}
+}
+
+func TestEncryptionKey(t *testing.T) {
+	t.Parallel()
+	path := newFile(t)
+	db := open(t, config(path))
+	if _, err := db.EnsureSigningKey(t.Context(), "ES256", rand.Reader, storetest.Epoch); err != nil {
+		t.Fatal(err)
+	}
+	for name, wrong := range map[string][32]byte{"another key": {9}, "no key": {}} {
+		c := config(path)
+		c.KEK = wrong
+		other := open(t, c)
+		_, errKeys := other.SigningKeys(t.Context())
+		_, errEnsure := other.EnsureSigningKey(t.Context(), "ES256", rand.Reader, storetest.Epoch)
+		_, errNew := other.EnsureSigningKey(t.Context(), "EdDSA", rand.Reader, storetest.Epoch)
+		for _, err := range []error{errKeys, errEnsure, errNew} {
+			if err == nil || !strings.Contains(err.Error(), "keys.encryption_key") {
+				t.Errorf("%s: got error %v, want it to name keys.encryption_key", name, err)
+			}
+		}
+	}
+	if keys, err := db.SigningKeys(t.Context()); err != nil || len(keys) != 1 {
+		t.Errorf("%d keys, %v; want the first alone", len(keys), err)
+	}
+	c := config("")
+	c.KEK = [32]byte{}
+	if _, err := open(t, c).EnsureSigningKey(t.Context(), "ES256", rand.Reader, storetest.Epoch); !errors.Is(err, errNoKEK) {
+		t.Errorf("got error %v, want %v", err, errNoKEK)
+	}
+}
+
+// TestTamperedKeys exchanges what is bound to a sealed key.
+func TestTamperedKeys(t *testing.T) {
+	t.Parallel()
+	for name, tamper := range map[string]string{
+		"another algorithm": `UPDATE signing_keys SET alg = 'EdDSA' WHERE alg = 'ES256'`,
+		"another row's key": `UPDATE signing_keys SET sealed = (SELECT sealed FROM signing_keys WHERE alg = 'EdDSA')`,
+		"another ID":        `UPDATE signing_keys SET id = 'kid' WHERE alg = 'ES256'`,
+		"cut short":         `UPDATE signing_keys SET sealed = substr(sealed, 1, 8)`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			db := open(t, config(""))
+			for _, alg := range []string{"EdDSA", "ES256"} {
+				if _, err := db.EnsureSigningKey(t.Context(), alg, rand.Reader, storetest.Epoch); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if _, err := db.writer.Exec(tamper); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := db.SigningKeys(t.Context()); err == nil {
+				t.Error("the keys were read")
+			}
+		})
+	}
+}
+
+// TestFileHoldsNoPrivateKey looks for the key in the bytes of the file.
+func TestFileHoldsNoPrivateKey(t *testing.T) {
+	t.Parallel()
+	path := newFile(t)
+	db, err := Open(t.Context(), config(path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := db.EnsureSigningKey(t.Context(), "EdDSA", rand.Reader, storetest.Epoch)
+	if err := errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	private, err := key.Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(file), key.ID) {
+		t.Error("the file does not hold the key's ID; is it the right file?")
+	}
+	if strings.Contains(string(file), string(private[len(private)-32:])) {
+		t.Error("the file holds the private key")
+	}
+}
+
+// TestConnections sees that every connection is set up as the package promises.
+func TestConnections(t *testing.T) {
+	t.Parallel()
+	db := open(t, config(newFile(t)))
+	for _, tt := range []struct {
+		pool         *sql.DB
+		pragma, want string
+	}{
+		{db.writer, "journal_mode", "wal"}, {db.writer, "synchronous", "2"}, {db.writer, "foreign_keys", "1"},
+		{db.reader, "journal_mode", "wal"}, {db.reader, "query_only", "1"}, {db.reader, "foreign_keys", "1"},
+		{db.reader, "busy_timeout", "5000"}, {db.reader, "trusted_schema", "0"},
+	} {
+		var got string
+		if err := tt.pool.QueryRow("PRAGMA " + tt.pragma).Scan(&got); err != nil || got != tt.want {
+			t.Errorf("%s is %q, want %q, %v", tt.pragma, got, tt.want, err)
+		}
+	}
+}
+
+func BenchmarkChangesOfNothing(b *testing.B) {
+	db := open(b, config(newFile(b)))
+	if err := db.CreateClient(b.Context(), storetest.NewClient("client1")); err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, _, err := db.Changes(b.Context(), 1); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkClient(b *testing.B) {
+	db := open(b, config(newFile(b)))
+	if err := db.CreateClient(b.Context(), storetest.NewClient("client1")); err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := db.Client(b.Context(), "alias-client1"); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
