@@ -1,0 +1,49 @@
+package extauthz
+
+import (
+	"fmt"
+
+	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/tollgate-authz/tollgate/authz"
+)
+
+// Shown is an answer in plain words, for explain.
+type Shown struct {
+	// Headers go to the caller on a refusal, to the upstream otherwise; an
+	// empty value stands for a header that is removed.
+	Headers map[string]string
+}
+
+// Answer shows what Envoy would get. It reads back what the writer has written,
+// so that it cannot say anything else.
+func Answer(req *authz.Request, d *authz.Decision) (Shown, error) {
+	var resp authv3.CheckResponse
+	if err := proto.Unmarshal(appendResponse(nil, req, d), &resp); err != nil {
+		return Shown{}, fmt.Errorf("read the answer back: %w", err)
+	}
+	shown := Shown{Headers: map[string]string{}}
+	headers := resp.GetDeniedResponse().GetHeaders()
+	if ok := resp.GetOkResponse(); ok != nil {
+		headers = ok.GetHeaders()
+		for _, name := range ok.GetHeadersToRemove() {
+			shown.Headers[name] = ""
+		}
+	}
+	for _, h := range headers {
+		shown.Headers[h.GetHeader().GetKey()] = h.GetHeader().GetValue()
+	}
+	return shown, nil
+}
+
+// SetHeader gives a request a header as Envoy would: names in lower case, those
+// that the gate does not read are dropped, a second Authorization counts.
+func SetHeader(req *authz.Request, name, value string) {
+	h := headers{authorization: req.Authorization, authorizations: req.Authorizations, forwardedFor: req.ForwardedFor, requestID: req.RequestID}
+	h.take(name, value, false)
+	req.Authorization, req.Authorizations, req.ForwardedFor, req.RequestID = h.authorization, h.authorizations, h.forwardedFor, h.requestID
+	if name == "content-type" {
+		req.GRPC = isGRPC(value)
+	}
+}
