@@ -3,6 +3,7 @@ package authz
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
@@ -387,5 +388,61 @@ func TestCheckDoesNotAllocate(t *testing.T) {
 		}
 	}); n != 0 {
 		t.Errorf("%v allocations a check, want 0", n)
+	}
+}
+
+// TestB10_Floods: many distinct tokens, invalid and valid, push nobody out and
+// stay within the tables.
+func TestB10_Floods(t *testing.T) {
+	w := newWorld(t)
+	good := make([]string, 20)
+	for i := range good {
+		good[i] = w.token(t, "contacts:read")
+	}
+	ask := func(bearer string) *deny.Reason {
+		w.now = w.now.Add(time.Millisecond)
+		d := w.gate.Check(t.Context(), get("/v1/free", bearer))
+		return d.Refusal()
+	}
+	for _, bearer := range good {
+		ask(bearer)
+	}
+	w.cache.Wait()
+	before := w.gate.limits.Len()
+	hits, asked := w.cache.Hits(), 0
+	for i := range 20_000 {
+		bearer := good[i%len(good)]
+		if i%10 != 0 { // nine of ten are forged, each another one
+			forged := []byte(bearer)
+			copy(forged[len(forged)-40:], fmt.Sprintf("%020d", i)) // inside the signature
+			if reason := ask(string(forged)); reason != deny.InvalidToken {
+				t.Fatalf("a forged token: %v", reason)
+			}
+			continue
+		}
+		asked++
+		ask(bearer)
+	}
+	if rate := float64(w.cache.Hits()-hits) / float64(asked); rate < 0.95 {
+		t.Errorf("hit rate of the good tokens %.2f, want at least 0.95", rate)
+	}
+	if after := w.gate.limits.Len(); after > before {
+		t.Errorf("forged tokens made %d limiter entries", after-before)
+	}
+	hot := w.token(t)
+	for range 10 {
+		ask(hot)
+	}
+	for range 3000 { // valid ones, each another one
+		if reason := ask(w.token(t)); reason != nil {
+			t.Fatalf("a valid token: %v", reason)
+		}
+		w.now = w.now.Add(-time.Millisecond)
+	}
+	if reason := ask(hot); reason != deny.BurstLimited {
+		t.Errorf("after the flood the used-up bucket says %v, want %v", reason, deny.BurstLimited)
+	}
+	if bytes := w.gate.limits.Bytes(); bytes > 8<<20 {
+		t.Errorf("the limiter uses %d bytes, want at most its 8 MiB", bytes)
 	}
 }

@@ -3,6 +3,8 @@ package authz
 import (
 	"net/netip"
 	"strings"
+
+	"github.com/tollgate-authz/tollgate/tokens"
 )
 
 // Request is what the gate judges: the parts of a CheckRequest that matter. Its
@@ -46,53 +48,7 @@ func (r *Request) bearer() (token string, sent bool) {
 	return strings.TrimLeft(a[len(scheme):], " "), true
 }
 
-// source returns the caller's address. With hops > 0 the proxies in front of
-// Envoy are believed: x-forwarded-for, without a last entry that is the peer
-// itself (Envoy appends it), then the hops-th from the right. Entries further
-// left were written by the caller and are not read.
-//
-// An entry that is no address gives the zero address, which no list trusts.
+// source returns the caller's address; hops proxies in front of Envoy are believed.
 func (r *Request) source(hops int) netip.Addr {
-	peer := r.Peer.Unmap()
-	if hops == 0 || r.ForwardedFor == "" {
-		return peer
-	}
-	rest := r.ForwardedFor
-	first := true
-	for n := hops; ; {
-		var entry string
-		i := strings.LastIndexByte(rest, ',')
-		entry, more := rest[i+1:], i >= 0
-		if more {
-			rest = rest[:i]
-		}
-		addr := parseForwarded(strings.TrimSpace(entry))
-		appended := first && addr.IsValid() && addr == peer
-		first = false
-		if !appended {
-			if n--; n == 0 {
-				return addr
-			}
-		}
-		if !more {
-			return peer // too few entries
-		}
-	}
-}
-
-// parseForwarded reads one entry: an address, perhaps with a port as some
-// proxies write it.
-func parseForwarded(s string) netip.Addr {
-	if addr, err := netip.ParseAddr(s); err == nil {
-		return addr.Unmap()
-	}
-	if ap, err := netip.ParseAddrPort(s); err == nil {
-		return ap.Addr().Unmap()
-	}
-	if strings.HasPrefix(s, "[") && strings.HasSuffix(s, "]") {
-		if addr, err := netip.ParseAddr(s[1 : len(s)-1]); err == nil {
-			return addr.Unmap()
-		}
-	}
-	return netip.Addr{}
+	return tokens.ForwardedSource(r.Peer, r.ForwardedFor, hops)
 }

@@ -36,12 +36,17 @@ const idBytes = 16
 // 256 bits) of [A-Za-z0-9_-]: nothing that any client would have to escape in a
 // Basic header or a form.
 func NewCredential(random io.Reader) (id string, secret Secret, err error) {
-	var raw [idBytes + 32]byte
-	if _, err := io.ReadFull(random, raw[:]); err != nil {
-		return "", "", fmt.Errorf("draw a credential: %w", err)
-	}
 	enc := base64.RawURLEncoding
-	return enc.EncodeToString(raw[:idBytes]), Secret(enc.EncodeToString(raw[idBytes:])), nil
+	for {
+		var raw [idBytes + 32]byte
+		if _, err := io.ReadFull(random, raw[:]); err != nil {
+			return "", "", fmt.Errorf("draw a credential: %w", err)
+		}
+		id, secret = enc.EncodeToString(raw[:idBytes]), Secret(enc.EncodeToString(raw[idBytes:]))
+		if id[0] != '-' { // a command line would take it for a flag
+			return id, secret, nil
+		}
+	}
 }
 
 // Random is the source of secrets and identifiers; tests pass their own.

@@ -55,23 +55,27 @@ func explain(path string, err error) error {
 	return fmt.Errorf("open the store %s: %w", path, err)
 }
 
-// whose names the owner of the nearest file or directory on the way to path: it
-// is what stands in the way, nine times of ten, when a container runs as another
-// user than the one who made its volume.
+// whose names the owners of the file and of the nearest directory on the way to
+// it. They are what stands in the way, nine times of ten, when a container runs as
+// another user than the one who made its volume.
 func whose(path string) string {
-	kind := "file"
+	says := ""
 	for {
-		if info, err := os.Lstat(path); err == nil {
-			if info.IsDir() {
-				kind = "directory"
-			}
-			return fmt.Sprintf("the %s %s belongs to %s with mode %04o, and this process runs as %s",
-				kind, path, owner(info), info.Mode().Perm(), self())
+		info, err := os.Lstat(path)
+		switch {
+		case err == nil && info.IsDir():
+			return says + fmt.Sprintf("the directory %s, and this process runs as %s", belongs(path, info), self())
+		case err == nil:
+			says += fmt.Sprintf("the file %s, ", belongs(path, info))
 		}
 		parent := filepath.Dir(path)
 		if parent == path {
-			return "there is no such directory"
+			return says + "there is no such directory"
 		}
 		path = parent
 	}
+}
+
+func belongs(path string, info fs.FileInfo) string {
+	return fmt.Sprintf("%s belongs to %s with mode %04o", path, owner(info), info.Mode().Perm())
 }

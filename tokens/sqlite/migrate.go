@@ -12,49 +12,50 @@ import (
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-// migrate brings the schema up to date. Two processes that start at once may
-// both try: the second finds the lock held, or the tables there, and looks again.
+// migrate brings the schema up to date. Of two processes that start at once, one
+// finds the tables made that it was about to make, and looks again. Without any
+// progress between two looks the fault is a real one.
 func (db *DB) migrate(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, lockWait, errLocked)
 	defer cancel()
-	var err error
-	for range migrationTries {
-		err = untilUnlocked(ctx, func() error { return db.migrateOnce(ctx) })
-		if err == nil || ctx.Err() != nil {
-			break
+	for seen := int64(-1); ; {
+		var has int64
+		err := untilUnlocked(ctx, func() (err error) {
+			has, err = db.migrateOnce(ctx)
+			return err
+		})
+		if err == nil || has == seen || ctx.Err() != nil {
+			return err
 		}
+		seen = has
 	}
-	return err
 }
 
-// migrationTries is enough for a race: who loses one has been let in after the
-// winner was done.
-const migrationTries = 3
-
-func (db *DB) migrateOnce(ctx context.Context) error {
+// migrateOnce returns the version that it found.
+func (db *DB) migrateOnce(ctx context.Context) (int64, error) {
 	files, err := fs.Sub(migrations, "migrations")
 	if err != nil {
-		return err
+		return 0, err
 	}
 	schema, err := goose.NewProvider(goose.DialectSQLite3, db.writer, files,
 		goose.WithDisableGlobalRegistry(true), goose.WithLogger(goose.NopLogger()))
 	if err != nil {
-		return fmt.Errorf("read the migrations: %w", err)
+		return 0, fmt.Errorf("read the migrations: %w", err)
 	}
 	has, knows, err := schema.GetVersions(ctx)
 	if err != nil {
-		return fmt.Errorf("find the version of the schema: %w", err)
+		return 0, fmt.Errorf("find the version of the schema: %w", err)
 	}
 	if has > knows {
-		return &newerSchemaError{has: has, knows: knows}
+		return has, &newerSchemaError{has: has, knows: knows}
 	}
 	if has == knows {
-		return nil
+		return has, nil
 	}
 	if _, err := schema.Up(ctx); err != nil {
-		return fmt.Errorf("bring the schema from version %d to %d: %w", has, knows, err)
+		return has, fmt.Errorf("bring the schema from version %d to %d: %w", has, knows, err)
 	}
-	return nil
+	return has, nil
 }
 
 // newerSchemaError refuses a store that a newer tollgate has written to: what

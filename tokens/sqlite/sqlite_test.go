@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -161,6 +162,64 @@ func TestManyProcesses(t *testing.T) {
 	list, err := open(t, config(path)).ListClients(t.Context())
 	if err != nil || len(list) != processes*clients {
 		t.Errorf("%d clients, want %d, %v", len(list), processes*clients, err)
+	}
+}
+
+// TestConcurrentStart makes processes race to make the tables, a few times since
+// a race is not always one.
+func TestConcurrentStart(t *testing.T) {
+	t.Parallel()
+	var all sync.WaitGroup
+	for range 4 {
+		path := newFile(t)
+		for range 6 {
+			all.Go(func() {
+				db, err := Open(t.Context(), config(path))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if err := db.Close(); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+	}
+	all.Wait()
+}
+
+// TestConcurrentKeys makes two processes draw a signing key each before either
+// can store it: both get the one that was stored first.
+func TestConcurrentKeys(t *testing.T) {
+	t.Parallel()
+	path := newFile(t)
+	lock, err := open(t, config(path)).writer.Begin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stores := []*DB{open(t, config(path)), open(t, config(path))}
+	keys := make([]*tokens.SigningKey, len(stores))
+	errs := make([]error, len(stores))
+	var all sync.WaitGroup
+	for i, db := range stores {
+		all.Go(func() {
+			keys[i], errs[i] = db.EnsureSigningKey(t.Context(), "ES256", rand.Reader, storetest.Epoch)
+		})
+	}
+	for _, db := range stores {
+		for db.writer.Stats().InUse == 0 { // until it waits for the lock, its key drawn
+			runtime.Gosched()
+		}
+	}
+	if err := lock.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	all.Wait()
+	if err := errors.Join(errs...); err != nil {
+		t.Fatal(err)
+	}
+	if keys[0].ID != keys[1].ID {
+		t.Errorf("two signing keys, %s and %s", keys[0].ID, keys[1].ID)
 	}
 }
 

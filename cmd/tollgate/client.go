@@ -1,0 +1,292 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tollgate-authz/tollgate/cmd/tollgate/config"
+	"github.com/tollgate-authz/tollgate/tokens"
+	"github.com/tollgate-authz/tollgate/tokens/sqlite"
+)
+
+func (a *app) clientCommand() *cobra.Command {
+	return group("client", "Create, list, update and delete clients", a.clientCreate(), a.clientList(), a.clientUpdate(), a.clientDelete())
+}
+
+// withStore runs f on the configured store, beside a running serve.
+func (a *app) withStore(ctx context.Context, f func(*config.Config, secrets, *sqlite.DB) error) error {
+	c, _, err := a.loadConfig()
+	if err != nil {
+		return err
+	}
+	if c.Store.Memory {
+		return errors.New("store: sqlite::memory: lives only inside one serve; commands need a store in a file")
+	}
+	secret, err := loadSecrets(c, rand.Reader)
+	if err != nil {
+		return err
+	}
+	db, err := sqlite.Open(ctx, sqlite.Config{Path: c.Store.SQLite, KEK: secret.encryption, Now: time.Now})
+	if err != nil {
+		return err
+	}
+	return errors.Join(f(c, secret, db), db.Close())
+}
+
+// clientFlags are what client create takes.
+type clientFlags struct {
+	client      tokens.Client
+	ips         []string
+	environment string
+	format      string
+	refresh     bool
+}
+
+func (a *app) clientCreate() *cobra.Command {
+	var f clientFlags
+	c := a.outputFlag(&cobra.Command{
+		Use: "create --name NAME --scope SCOPE...", Short: "Create a client; prints its secret, this once", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.createClient(cmd.Context(), &f) },
+	})
+	flags := c.Flags()
+	flags.StringVar(&f.client.Name, "name", "", "`NAME` for people")
+	flags.StringSliceVar(&f.client.Scopes, "scope", nil, "`SCOPE` that its tokens may carry; several, or separated by commas")
+	flags.StringSliceVar(&f.ips, "ip", nil, "trusted address or range (`CIDR`); none: anywhere")
+	flags.DurationVar(&f.client.TokenTTL, "token-ttl", 0, "lifetime of its tokens (default: tokens.access_ttl)")
+	flags.StringVar(&f.client.Plan, "plan", "default", "`PLAN` of the configuration whose limits apply")
+	flags.StringVar(&f.environment, "environment", "production", "`ENVIRONMENT`: production or sandbox")
+	flags.StringVar(&f.client.Alias, "alias", "", "`ALIAS` that may stand for the client ID")
+	flags.StringVar(&f.client.Account, "account", tokens.DefaultAccount, "`ACCOUNT` it belongs to")
+	flags.StringVar(&f.format, "format", "jwt", "`FORMAT` of its tokens: jwt")
+	flags.BoolVar(&f.refresh, "refresh", false, "give refresh tokens (not supported yet)")
+	return c
+}
+
+func (a *app) createClient(ctx context.Context, f *clientFlags) error {
+	var faults []error
+	if f.format != "jwt" {
+		faults = append(faults, fmt.Errorf("--format %q is not supported yet: jwt", f.format))
+	}
+	if f.refresh {
+		faults = append(faults, errors.New("--refresh is not supported yet"))
+	}
+	var err error
+	f.client.TrustedIPs, err = parseIPs(f.ips)
+	faults = append(faults, err)
+	f.client.Environment, err = tokens.ParseEnvironment(f.environment)
+	faults = append(faults, err)
+	f.client.Scopes = tidyScopes(f.client.Scopes)
+	if err == nil {
+		faults = append(faults, f.client.Validate()...)
+	}
+	if err := errors.Join(faults...); err != nil {
+		return usageError{err}
+	}
+	return a.withStore(ctx, func(c *config.Config, s secrets, db *sqlite.DB) error {
+		if c.Plans[f.client.Plan] == nil {
+			return usageError{fmt.Errorf("--plan %q is not configured; there are: %s", f.client.Plan, strings.Join(planNames(c), ", "))}
+		}
+		id, secret, err := tokens.NewCredential(rand.Reader)
+		if err != nil {
+			return err
+		}
+		f.client.ID, f.client.SecretHash, f.client.CreatedAt = id, s.pepper.Hash(secret), time.Now()
+		if err := db.CreateClient(ctx, &f.client); err != nil {
+			return err
+		}
+		if a.wantJSON() {
+			view := describeClient(&f.client)
+			view.Secret = secret.Reveal()
+			return a.printJSON(view)
+		}
+		a.printf("client_id:     %s\nclient_secret: %s\n", id, secret.Reveal())
+		_, _ = fmt.Fprintln(a.err, "The secret is shown this once: keep it now.")
+		return nil
+	})
+}
+
+func planNames(c *config.Config) []string {
+	var names []string
+	for name := range c.Plans {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// tidyScopes takes "a b" for two scopes, sorts them and drops repetitions.
+func tidyScopes(list []string) []string {
+	scopes := strings.Fields(strings.Join(list, " "))
+	slices.Sort(scopes)
+	return slices.Compact(scopes)
+}
+
+func parseIPs(list []string) ([]netip.Prefix, error) {
+	var prefixes []netip.Prefix
+	var faults []error
+	for _, s := range list {
+		p, err := tokens.ParseTrustedIP(s)
+		if err != nil {
+			faults = append(faults, err)
+			continue
+		}
+		prefixes = append(prefixes, p)
+	}
+	return prefixes, errors.Join(faults...)
+}
+
+// clientView is a client as commands print it, in the words of contract section 5.
+type clientView struct {
+	ID          string   `json:"client_id"`
+	Secret      string   `json:"client_secret,omitempty"`
+	Name        string   `json:"name"`
+	Alias       string   `json:"alias,omitempty"`
+	Account     string   `json:"account"`
+	Environment string   `json:"environment"`
+	Plan        string   `json:"plan"`
+	Scopes      []string `json:"scopes"`
+	TrustedIPs  []string `json:"ip_allow"`
+	TokenTTL    int64    `json:"token_ttl,omitempty"`
+	CreatedAt   string   `json:"created_at"`
+}
+
+func describeClient(c *tokens.Client) clientView {
+	v := clientView{
+		ID: c.ID, Name: c.Name, Alias: c.Alias, Account: c.Account, Environment: string(c.Environment), Plan: c.Plan,
+		Scopes: c.Scopes, TrustedIPs: []string{}, TokenTTL: int64(c.TokenTTL.Seconds()), CreatedAt: c.CreatedAt.UTC().Format(time.RFC3339),
+	}
+	for _, p := range c.TrustedIPs {
+		v.TrustedIPs = append(v.TrustedIPs, p.String())
+	}
+	return v
+}
+
+func (a *app) printJSON(v any) error {
+	enc := json.NewEncoder(a.out)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	return enc.Encode(v)
+}
+
+func (a *app) clientList() *cobra.Command {
+	return a.outputFlag(&cobra.Command{
+		Use: "list", Short: "List the clients", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.withStore(cmd.Context(), func(_ *config.Config, _ secrets, db *sqlite.DB) error {
+				clients, err := db.ListClients(cmd.Context())
+				if err != nil {
+					return err
+				}
+				views := make([]clientView, 0, len(clients))
+				for _, c := range clients {
+					views = append(views, describeClient(c))
+				}
+				if a.wantJSON() {
+					return a.printJSON(views)
+				}
+				return a.printClients(views)
+			})
+		},
+	})
+}
+
+func (a *app) printClients(views []clientView) error {
+	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
+	_, _ = fmt.Fprintln(w, "CLIENT ID\tNAME\tACCOUNT\tENVIRONMENT\tPLAN\tSCOPES\tTRUSTED IPS\tCREATED")
+	for _, v := range views {
+		ips := strings.Join(v.TrustedIPs, ",")
+		if ips == "" {
+			ips = "anywhere"
+		}
+		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", v.ID, v.Name, v.Account, v.Environment, v.Plan, strings.Join(v.Scopes, ","), ips, v.CreatedAt)
+	}
+	return w.Flush()
+}
+
+func (a *app) clientUpdate() *cobra.Command {
+	var scopes, ips []string
+	var anywhere bool
+	c := a.outputFlag(&cobra.Command{
+		Use: "update CLIENT", Short: "Change a client's scopes and trusted addresses", Args: cobra.ExactArgs(1),
+		Long: `Change a client's scopes and trusted addresses; each list replaces the old one.
+Name, plan, environment and token lifetime are fixed when a client is made.`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var newScopes *[]string
+			var newIPs *[]netip.Prefix
+			if cmd.Flags().Changed("scope") {
+				tidy := tidyScopes(scopes)
+				newScopes = &tidy
+			}
+			if cmd.Flags().Changed("ip") || anywhere {
+				prefixes, err := parseIPs(ips)
+				if err != nil {
+					return usageError{err}
+				}
+				newIPs = &prefixes
+			}
+			switch {
+			case newScopes == nil && newIPs == nil:
+				return usageError{errors.New("nothing to change: give --scope, --ip or --anywhere; name and duration of a client are fixed")}
+			case anywhere && len(ips) > 0:
+				return usageError{errors.New("--anywhere and --ip contradict each other")}
+			}
+			return a.withStore(cmd.Context(), func(_ *config.Config, _ secrets, db *sqlite.DB) error {
+				client, err := db.UpdateClient(cmd.Context(), args[0], newScopes, newIPs)
+				if err != nil {
+					return fmt.Errorf("client %s: %w", args[0], err)
+				}
+				if a.wantJSON() {
+					return a.printJSON(describeClient(client))
+				}
+				return a.printClients([]clientView{describeClient(client)})
+			})
+		},
+	})
+	c.Flags().StringSliceVar(&scopes, "scope", nil, "`SCOPE` that its tokens may carry; several, or separated by commas")
+	c.Flags().StringSliceVar(&ips, "ip", nil, "trusted address or range (`CIDR`)")
+	c.Flags().BoolVar(&anywhere, "anywhere", false, "trust every address again")
+	return c
+}
+
+func (a *app) clientDelete() *cobra.Command {
+	return &cobra.Command{
+		Use: "delete CLIENT", Short: "Delete a client; its tokens end at once", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.withStore(cmd.Context(), func(_ *config.Config, _ secrets, db *sqlite.DB) error {
+				if err := db.DeleteClient(cmd.Context(), args[0]); err != nil {
+					return fmt.Errorf("client %s: %w", args[0], err)
+				}
+				a.printf("deleted %s; its tokens are refused from now on\n", args[0])
+				return nil
+			})
+		},
+	}
+}
+
+func (a *app) configCommand() *cobra.Command {
+	return group("config", "Look at the configuration", &cobra.Command{
+		Use: "check", Short: "Report every fault of the configuration at once", Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			c, _, err := a.loadConfig()
+			if err != nil {
+				_, _ = fmt.Fprintln(a.err, err)
+				return silentError{}
+			}
+			for _, w := range c.Warnings {
+				_, _ = fmt.Fprintln(a.err, "warning:", w)
+			}
+			a.printf("%s is good\n", a.configFile)
+			return nil
+		},
+	})
+}

@@ -1,0 +1,194 @@
+// Package config reads tollgate.yaml: it owns the file's language, its defaults
+// and the words in which a fault is reported.
+//
+// It builds nothing. What the values are for is decided where they are used; the
+// wiring in package main turns them into the other packages' types. Routes that
+// contradict each other are found there, by the table that they make.
+package config
+
+import (
+	"fmt"
+	"log/slog"
+	"time"
+)
+
+// Config is a whole configuration, validated and with its defaults in place.
+//
+// The tags are the language of the file; package reader, reference page and JSON
+// Schema all go by them (see field):
+//
+//	yaml      the key
+//	doc       one line for the reference page and the schema
+//	default   the value when the key is left out; a list's items between spaces
+//	computed  the same in words, where Parse works it out
+//	enum      the words that are allowed; soon: those to come, refused as such
+//	min, max  bounds of a number or a duration; above: a bound that is not included
+//	form      what a text must look like, see forms
+//	required  true: the key must be there, and a list must not be empty
+//	status    unsupported: the key is refused; unenforced: read, but only warned about
+type Config struct {
+	Listen   Listen           `yaml:"listen" doc:"Addresses to serve on."`
+	Issuer   string           `yaml:"issuer" form:"own issuer" doc:"iss of the tokens made here: the URL under which clients reach listen.http." computed:"http:// and listen.http"`
+	Store    Store            `yaml:"store" form:"store" doc:"Where records are kept: sqlite:FILE, or \"sqlite::memory:\" (with quotes) for a throw-away one." default:"sqlite:data/tollgate.db"`
+	Shared   string           `yaml:"shared" status:"unsupported" doc:"Redis or Valkey for limits and revocations of several replicas."`
+	Enforce  bool             `yaml:"enforce" doc:"false: decide and report, and let everything pass." default:"true"`
+	Tokens   Tokens           `yaml:"tokens" doc:"Tokens made here."`
+	Keys     Keys             `yaml:"keys" doc:"Secrets that protect the store; made beside it when absent."`
+	Trust    []Trust          `yaml:"trust" doc:"Other issuers whose tokens are accepted, beside the built-in one."`
+	ClientIP ClientIP         `yaml:"client_ip" doc:"Whose word counts for the caller's address."`
+	Plans    map[string]*Plan `yaml:"plans" form:"plan" doc:"Named sets of limits. An omitted limit is no limit. The plan default is for clients and issuers that name none; when it is not written, it is burst 50 a second with size 100, per_minute 1000, per_day 100000, auth_per_day 6, warn_at 0.8."`
+	APIs     []API            `yaml:"apis" doc:"What is protected: hosts, routes and what they ask for."`
+	Accounts Accounts         `yaml:"accounts" doc:"Defaults for accounts."`
+	Feed     Feed             `yaml:"feed" doc:"The feed of changes between processes."`
+	Limits   Limits           `yaml:"limits" doc:"Bounds of this process."`
+
+	// Warnings are about what is accepted but is not enforced yet, or is hardly
+	// what was meant.
+	Warnings []string `yaml:"-"`
+	// Dir is the folder that relative paths are relative to.
+	Dir string `yaml:"-"`
+}
+
+// Listen says where to serve.
+type Listen struct {
+	Check    string `yaml:"check" form:"address or socket" doc:"gRPC ext_authz, health and reflection." default:"127.0.0.1:9191"`
+	HTTP     string `yaml:"http" form:"address" doc:"Token endpoint and JWKS." default:"127.0.0.1:8180"`
+	Ops      string `yaml:"ops" form:"address" doc:"/metrics, /healthz and /readyz." default:"127.0.0.1:9192"`
+	CheckTLS *TLS   `yaml:"check_tls" status:"unsupported" doc:"TLS of listen.check."`
+	HTTPTLS  *TLS   `yaml:"http_tls" status:"unsupported" doc:"TLS of listen.http."`
+	Insecure bool   `yaml:"insecure" doc:"Allows plain HTTP on a public address of listen.http." default:"false"`
+}
+
+// TLS names certificate files.
+type TLS struct {
+	Cert     string `yaml:"cert" form:"file" doc:"PEM file with the certificate chain."`
+	Key      string `yaml:"key" form:"file" doc:"PEM file with the private key."`
+	ClientCA string `yaml:"client_ca" form:"file" doc:"PEM file with the authorities of client certificates."`
+}
+
+// Store is a parsed store address.
+type Store struct {
+	SQLite string // absolute path of the file; "" in memory
+	Memory bool
+}
+
+// Tokens says how tokens are made.
+type Tokens struct {
+	Format               string        `yaml:"format" enum:"jwt" soon:"opaque" doc:"Format of access tokens." default:"jwt"`
+	SigningAlgorithm     string        `yaml:"signing_algorithm" enum:"ES256 EdDSA RS256" doc:"How they are signed." default:"ES256"`
+	Audience             string        `yaml:"audience" doc:"aud of the tokens made here." computed:"issuer"`
+	AccessTTL            time.Duration `yaml:"access_ttl" min:"1s" max:"8784h" doc:"Lifetime of an access token, in whole seconds." default:"1h"`
+	RefreshTTL           time.Duration `yaml:"refresh_ttl" min:"1s" doc:"Lifetime of a refresh token." default:"720h"`
+	GenerationsPerMinute int64         `yaml:"generations_per_minute" min:"1" max:"4294967295" doc:"Successful token requests of one client a minute." default:"10"`
+}
+
+// Keys are the process's own secrets, as texts; empty: made beside the store.
+type Keys struct {
+	EncryptionKey string `yaml:"encryption_key" form:"secret" doc:"Encrypts signing keys in the store." computed:"made beside the store"`
+	Pepper        string `yaml:"pepper" form:"secret" doc:"Hashes client secrets." computed:"made beside the store"`
+}
+
+// Format keeps the secrets out of whatever prints a Config.
+func (Keys) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("<secret>")) }
+
+// LogValue keeps the secrets out of structured logs.
+func (Keys) LogValue() slog.Value { return slog.StringValue("<secret>") }
+
+// MarshalText keeps the secrets out of JSON.
+func (Keys) MarshalText() ([]byte, error) { return []byte("<secret>"), nil }
+
+// Trust is another issuer.
+type Trust struct {
+	Issuer      string        `yaml:"issuer" required:"true" form:"issuer" doc:"Exact value of iss."`
+	JWKSURI     string        `yaml:"jwks_uri" form:"key address" doc:"Where its keys are; without it and jwks_file: discovery."`
+	JWKSFile    string        `yaml:"jwks_file" form:"file" doc:"A file with its keys instead."`
+	Audiences   []string      `yaml:"audiences" required:"true" doc:"One of them must stand in aud."`
+	Algorithms  []string      `yaml:"algorithms" form:"algorithm" doc:"Accepted signature algorithms." default:"RS256 ES256"`
+	Typ         []string      `yaml:"typ" form:"type" doc:"Accepted types; an empty text accepts tokens without typ." default:"at+jwt"`
+	Leeway      time.Duration `yaml:"leeway" min:"0s" max:"1h" doc:"How far its clock may differ, for exp, nbf and iat." default:"30s"`
+	ScopeClaim  string        `yaml:"scope_claim" doc:"Claim with the scopes: a space-separated string or an array." default:"scope"`
+	ClientClaim string        `yaml:"client_claim" doc:"Claim with the client." default:"azp"`
+	Account     string        `yaml:"account" form:"account" doc:"Whose limits and time zone count." computed:"an account named after the issuer"`
+	Plan        string        `yaml:"plan" form:"plan" doc:"Plan of its tokens." default:"default"`
+	Environment string        `yaml:"environment" enum:"production sandbox" doc:"Which hosts its tokens are for." default:"production"`
+	Source      string        `yaml:"-"` // file:line:column
+}
+
+// ClientIP says how many proxies are believed.
+type ClientIP struct {
+	TrustedHops     int `yaml:"trusted_hops" min:"0" max:"16" doc:"Proxies in front of Envoy." default:"0"`
+	HTTPTrustedHops int `yaml:"http_trusted_hops" min:"0" max:"16" doc:"Proxies in front of listen.http." default:"0"`
+}
+
+// Plan is a named set of limits. A limit of zero is no limit.
+type Plan struct {
+	Burst         *Burst        `yaml:"burst" doc:"Token bucket; exceeded: R7."`
+	PerMinute     int64         `yaml:"per_minute" min:"1" max:"4294967295" doc:"Requests in a sliding minute; exceeded: R3."`
+	PerDay        int64         `yaml:"per_day" min:"1" status:"unenforced" doc:"Requests a calendar day; exceeded: R3."`
+	AuthPerDay    int64         `yaml:"auth_per_day" min:"1" status:"unenforced" doc:"Token requests a day beside per_day."`
+	Lockout       time.Duration `yaml:"lockout" min:"0s" status:"unenforced" doc:"Refuse everything for this long after per_minute was exceeded."`
+	WarnAt        float64       `yaml:"warn_at" above:"0" max:"1" status:"unenforced" doc:"Share of a limit from which on callers are warned."`
+	TotalRequests int64         `yaml:"total_requests" min:"1" status:"unenforced" doc:"Requests of a token in all."`
+	PaidRequests  int64         `yaml:"paid_requests" min:"1" status:"unenforced" doc:"Paid requests of a token in all."`
+	Shadow        bool          `yaml:"shadow" status:"unenforced" doc:"Count and report, refuse nothing." default:"false"`
+	OnUnavailable string        `yaml:"on_unavailable" enum:"deny allow" status:"unenforced" doc:"What per_day does while the ledger is away." default:"deny"`
+}
+
+// Burst is a token bucket.
+type Burst struct {
+	Rate float64 `yaml:"rate" required:"true" above:"0" max:"1000000" doc:"Requests a second that the bucket gains."`
+	Size int64   `yaml:"size" required:"true" min:"1" doc:"Requests that a full bucket holds."`
+}
+
+// API is a group of routes under some hosts.
+type API struct {
+	Name         string   `yaml:"name" required:"true" form:"name" doc:"Unique name."`
+	Hosts        []string `yaml:"hosts" form:"host" doc:"Hosts of production: exact, *.suffix, or *."`
+	SandboxHosts []string `yaml:"sandbox_hosts" form:"host" doc:"Hosts that are the sandbox of this API."`
+	Audience     string   `yaml:"audience" doc:"Accepted in aud beside tokens.audience."`
+	Auth         string   `yaml:"auth" enum:"oauth2 none" soon:"api_key any" doc:"Which credentials are accepted. none: only the path is checked." default:"oauth2"`
+	APIKey       *APIKey  `yaml:"api_key" status:"unsupported" doc:"Where an API key is sent."`
+	ForwardToken bool     `yaml:"forward_token" doc:"false: the upstream does not see the credential." default:"true"`
+	AllowInPath  []string `yaml:"allow_in_path" enum:"; %2f" doc:"What may stand in a path although it is refused by default."`
+	CORS         *CORS    `yaml:"cors" doc:"For the generated Envoy front."`
+	Routes       []Route  `yaml:"routes" doc:"What is served under the hosts."`
+	Source       string   `yaml:"-"` // file:line:column
+}
+
+// APIKey says where an API key is sent.
+type APIKey struct {
+	Header string `yaml:"header" doc:"Header with the key."`
+	Query  string `yaml:"query" doc:"Query parameter with the key."`
+}
+
+// CORS says which pages may call.
+type CORS struct {
+	AllowOrigins []string `yaml:"allow_origins" required:"true" form:"origin" doc:"Origins of the pages."`
+}
+
+// Route is one route.
+type Route struct {
+	Match    string   `yaml:"match" required:"true" form:"pattern" doc:"Method and path in the pattern language of net/http.ServeMux."`
+	Name     string   `yaml:"name" form:"name" doc:"Optional, unique."`
+	Scopes   []string `yaml:"scopes" form:"scope" doc:"Scopes that are all needed. Without scopes and any_scope any valid token will do."`
+	AnyScope []string `yaml:"any_scope" form:"scope" doc:"Scopes of which one is needed; with scopes: both rules."`
+	Price    string   `yaml:"price" form:"price" status:"unenforced" doc:"Price of a request."`
+	Plan     string   `yaml:"plan" form:"plan" doc:"Charged in addition to the client's plan, counted apart."`
+	Source   string   `yaml:"-"` // file:line:column
+}
+
+// Accounts are defaults for accounts.
+type Accounts struct {
+	DefaultZone string `yaml:"default_zone" form:"zone" doc:"Time zone of their calendar day." default:"UTC"`
+	Currency    string `yaml:"currency" form:"currency" doc:"ISO 4217 code of their wallet." default:"EUR"`
+}
+
+// Feed is about the change feed.
+type Feed struct {
+	MaxStaleness time.Duration `yaml:"max_staleness" min:"0s" status:"unenforced" doc:"Refuse when the feed is older; 0s: decide on what is known, for ever." default:"0s"`
+}
+
+// Limits bound this process.
+type Limits struct {
+	MaxMemory int64 `yaml:"max_memory" form:"size" min:"16MiB" doc:"Verified-token cache and limiter tables together." default:"256MiB"`
+}

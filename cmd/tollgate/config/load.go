@@ -1,0 +1,57 @@
+package config
+
+import (
+	"errors"
+	"io/fs"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+)
+
+// maxFile bounds the configuration file, in bytes.
+const maxFile = 4 << 20
+
+// Load reads and validates a file. If there are faults, all of them are returned
+// at once, in the order of the file, and no configuration.
+//
+// getenv looks up the variables that the file names; os.LookupEnv does.
+func Load(path string, getenv func(string) (string, bool)) (*Config, Faults) {
+	data, err := readBounded(path, maxFile, false)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, Faults{{File: path, Reason: "there is no such file; write it, or name another with --config FILE"}}
+	case err != nil:
+		return nil, Faults{{File: path, Reason: err.Error() + "; name a configuration file with --config FILE"}}
+	}
+	return Parse(path, data, filepath.Dir(path), getenv)
+}
+
+// Parse is Load for a file that was read already. Relative paths in it are
+// relative to dir.
+func Parse(name string, data []byte, dir string, getenv func(string) (string, bool)) (*Config, Faults) {
+	r := &reader{file: name, getenv: getenv, places: map[string]place{"": {line: 1, column: 1}}}
+	c := &Config{}
+	var err error
+	if r.dir, err = filepath.Abs(dir); err != nil {
+		return nil, Faults{{File: name, Reason: err.Error()}}
+	}
+	c.Dir = r.dir
+	if root := r.document(data); root != nil {
+		r.value(root, reflect.ValueOf(c).Elem(), &field{}, "")
+		r.compute(c)
+		r.validate(c)
+	}
+	if len(r.faults) > 0 {
+		r.faults.sort()
+		return nil, r.faults
+	}
+	if len(c.APIs) == 0 {
+		c.warn("apis is empty: every request is refused")
+	}
+	if len(r.later) > 0 {
+		slices.Sort(r.later)
+		c.warn("accepted but not enforced yet: " + strings.Join(slices.Compact(r.later), ", "))
+	}
+	return c, nil
+}

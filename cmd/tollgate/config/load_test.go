@@ -1,0 +1,240 @@
+package config
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/tollgate-authz/tollgate/tokens"
+)
+
+// environment is what the tests have in place of the process's.
+func environment(name string) (string, bool) {
+	value, set := map[string]string{
+		"EMPTY":  "",
+		"SECRET": "zq7 secret\\",
+		"NAME":   "zq7name",
+		"NUMBER": "9182736450",
+		"LINES":  "zq7\nlines",
+		"BINARY": "zq7\xff",
+		"HOST":   "api.example.com",
+		"LIMIT":  "100",
+		"NESTED": "${HOST}",
+	}[name]
+	return value, set
+}
+
+func parseText(t *testing.T, text string) (*Config, Faults) {
+	t.Helper()
+	return Parse("tollgate.yaml", []byte(text), "/etc/tollgate", environment)
+}
+
+// requireConfig parses what must be right.
+func requireConfig(t *testing.T, text string) *Config {
+	t.Helper()
+	c, faults := parseText(t, text)
+	if len(faults) > 0 {
+		t.Fatalf("%s\ngot faults:\n%v", text, faults)
+	}
+	return c
+}
+
+func requireGolden(t *testing.T, path string, got []byte) {
+	t.Helper()
+	if os.Getenv("UPDATE_GOLDEN") != "" {
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), string(got)); diff != "" {
+		t.Errorf("%s is not current (UPDATE_GOLDEN=1 writes it):\n%s", path, diff)
+	}
+}
+
+func TestFullExampleLoads(t *testing.T) {
+	t.Parallel()
+	got, faults := Load("testdata/full.yaml", environment)
+	if len(faults) > 0 {
+		t.Fatal(faults)
+	}
+	dir, err := filepath.Abs("testdata")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := &Config{
+		Listen:  Listen{Check: "127.0.0.1:9191", HTTP: "127.0.0.1:8180", Ops: "127.0.0.1:9192"},
+		Issuer:  "http://127.0.0.1:8180",
+		Store:   Store{SQLite: filepath.Join(dir, "data/tollgate.db")},
+		Enforce: true,
+		Tokens: Tokens{
+			Format: "jwt", SigningAlgorithm: "ES256", Audience: "http://127.0.0.1:8180",
+			AccessTTL: time.Hour, RefreshTTL: 720 * time.Hour, GenerationsPerMinute: 10,
+		},
+		Keys: Keys{EncryptionKey: "0123456789abcdef0123456789abcdef-kek", Pepper: "0123456789abcdef0123456789abcdef-pepper"},
+		Trust: []Trust{{
+			Issuer: "https://idp.example.com/", JWKSURI: "https://idp.example.com/jwks.json",
+			Audiences: []string{"https://api.example.com"}, Algorithms: []string{"RS256", "ES256"},
+			Typ: []string{"at+jwt", "jwt"}, Leeway: 30 * time.Second, ScopeClaim: "scope", ClientClaim: "azp",
+			Account: "partners", Plan: "default", Environment: "production", Source: "testdata/full.yaml:24:5",
+		}},
+		Plans: map[string]*Plan{
+			"default": defaultPlan(),
+			"strict":  {Burst: &Burst{Rate: 2, Size: 5}, PerMinute: 30, OnUnavailable: "deny"},
+		},
+		APIs: []API{{
+			Name: "contacts", Hosts: []string{"api.example.com"}, SandboxHosts: []string{"sandbox.example.com"},
+			Audience: "https://api.example.com", Auth: "oauth2", ForwardToken: true, AllowInPath: []string{},
+			CORS: &CORS{AllowOrigins: []string{"https://app.example.com"}},
+			Routes: []Route{
+				{Match: "GET /v1/contacts/{id}", Name: "contacts.get", Scopes: []string{"contacts:read"}, Source: "testdata/full.yaml:60:9"},
+				{Match: "POST /v1/contacts", AnyScope: []string{"contacts:write", "contacts:admin"}, Price: "0.02", Plan: "strict", Source: "testdata/full.yaml:63:9"},
+			},
+			Source: "testdata/full.yaml:51:5",
+		}},
+		Accounts: Accounts{DefaultZone: "UTC", Currency: "EUR"},
+		Limits:   Limits{MaxMemory: 256 << 20},
+		Warnings: []string{"accepted but not enforced yet: apis[].routes[].price, plans.default.auth_per_day, plans.default.per_day, plans.default.warn_at"},
+		Dir:      dir,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+func TestDefaultsAreThoseOfTheContract(t *testing.T) {
+	t.Parallel()
+	got := requireConfig(t, "apis: []\ntrust: [{issuer: https://idp.example.com, audiences: [a]}]\n")
+	want := &Config{
+		Listen:  Listen{Check: "127.0.0.1:9191", HTTP: "127.0.0.1:8180", Ops: "127.0.0.1:9192"},
+		Issuer:  "http://127.0.0.1:8180",
+		Store:   Store{SQLite: "/etc/tollgate/data/tollgate.db"},
+		Enforce: true,
+		Tokens: Tokens{
+			Format: "jwt", SigningAlgorithm: "ES256", Audience: "http://127.0.0.1:8180",
+			AccessTTL: time.Hour, RefreshTTL: 720 * time.Hour, GenerationsPerMinute: 10,
+		},
+		Trust: []Trust{{
+			Issuer: "https://idp.example.com", Audiences: []string{"a"}, Algorithms: []string{"RS256", "ES256"},
+			Typ: []string{"at+jwt"}, Leeway: 30 * time.Second, ScopeClaim: "scope", ClientClaim: "azp",
+			Account: "https://idp.example.com", Plan: "default", Environment: "production", Source: "tollgate.yaml:2:9",
+		}},
+		Plans: map[string]*Plan{"default": {
+			Burst: &Burst{Rate: 50, Size: 100}, PerMinute: 1000, PerDay: 100000, AuthPerDay: 6, WarnAt: 0.8, OnUnavailable: "deny",
+		}},
+		APIs:     []API{},
+		Accounts: Accounts{DefaultZone: "UTC", Currency: "EUR"},
+		Limits:   Limits{MaxMemory: 256 << 20},
+		Warnings: []string{"apis is empty: every request is refused"},
+		Dir:      "/etc/tollgate",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+func TestAnOmittedLimitIsNoLimit(t *testing.T) {
+	t.Parallel()
+	c := requireConfig(t, "plans: {default: {}, fast: {burst: {rate: 0.5, size: 3}}}\n")
+	want := map[string]*Plan{
+		"default": {OnUnavailable: "deny"},
+		"fast":    {Burst: &Burst{Rate: 0.5, Size: 3}, OnUnavailable: "deny"},
+	}
+	if diff := cmp.Diff(want, c.Plans); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+func TestDefaultPlanStaysWhenOthersAreWritten(t *testing.T) {
+	t.Parallel()
+	c := requireConfig(t, "plans: {fast: {per_minute: 5}}\n")
+	if diff := cmp.Diff(defaultPlan(), c.Plans["default"]); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+// The longest lifetime stands in a tag, where it cannot be a constant.
+func TestLongestLifetimeIsThatOfTokens(t *testing.T) {
+	t.Parallel()
+	c := requireConfig(t, "tokens: {access_ttl: "+tokens.MaxLifetime.String()+"}\n")
+	if c.Tokens.AccessTTL != tokens.MaxLifetime {
+		t.Errorf("got %v, want %v", c.Tokens.AccessTTL, tokens.MaxLifetime)
+	}
+	if _, faults := parseText(t, "tokens: {access_ttl: "+(tokens.MaxLifetime+time.Second).String()+"}\n"); len(faults) != 1 {
+		t.Errorf("a second more: got %v, want one fault", faults)
+	}
+}
+
+func TestWarnings(t *testing.T) {
+	t.Parallel()
+	const api = "apis: [{name: a, hosts: [a.example.com]}]\n"
+	for _, tt := range []struct {
+		name, text, want string
+	}{
+		{"nothing", api, ""},
+		{"no API", "enforce: true\n", "apis is empty: every request is refused"},
+		{"what is written", api + "plans: {default: {per_day: 5, lockout: 1m, shadow: true}, b: {per_day: 5, per_minute: 5, on_unavailable: deny}}\nfeed: {max_staleness: 1m}\n",
+			"accepted but not enforced yet: feed.max_staleness, plans.b.on_unavailable, plans.b.per_day, plans.default.lockout, plans.default.per_day, plans.default.shadow"},
+		{"prices once", "apis: [{name: a, hosts: [a], routes: [{match: GET /, price: \"1\"}, {match: POST /, price: \"2\"}]}]",
+			"accepted but not enforced yet: apis[].routes[].price"},
+		{"what is off", api + "plans: {default: {lockout: 0s, shadow: false}}\nfeed: {max_staleness: 0s}\ntokens: {refresh_ttl: 1h}\naccounts: {currency: USD}\n", ""},
+		{"an issuer that is a guess", api + "listen: {http: \":8180\", insecure: true}\n",
+			"issuer is missing and listen.http takes every address: the tokens made here name http://127.0.0.1 as their issuer; write the URL under which clients reach it"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			if got := strings.Join(requireConfig(t, tt.text).Warnings, "\n"); got != tt.want {
+				t.Errorf("got  %s\nwant %s", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestFilesThatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	large := filepath.Join(t.TempDir(), "large.yaml")
+	if err := os.WriteFile(large, make([]byte, maxFile+1), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct{ path, want string }{
+		{"testdata/none.yaml", "testdata/none.yaml: there is no such file; write it, or name another with --config FILE"},
+		{"testdata", "testdata: testdata is a directory; name a configuration file with --config FILE"},
+		{large, large + ": " + large + " has more than 4194304 bytes; name a configuration file with --config FILE"},
+	} {
+		c, faults := Load(tt.path, environment)
+		if c != nil || faults.Error() != tt.want {
+			t.Errorf("got  %v %v\nwant %v", c, faults, tt.want)
+		}
+	}
+}
+
+func TestSecretsAreNotPrinted(t *testing.T) {
+	t.Parallel()
+	c := requireConfig(t, "keys: {pepper: 0123456789abcdef0123456789abcdefhunter2}\n")
+	if c.Keys.Pepper != "0123456789abcdef0123456789abcdefhunter2" {
+		t.Fatalf("the pepper was not read: %q", c.Keys.Pepper)
+	}
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x"} {
+		if got := sprintf(verb, *c); strings.Contains(got, "hunter2") || strings.Contains(got, "68756e74657232") {
+			t.Errorf("%s prints %s", verb, got)
+		}
+	}
+}
+
+func writeFile(t *testing.T, path, contents string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(contents), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}

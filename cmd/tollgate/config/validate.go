@@ -1,0 +1,196 @@
+package config
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tollgate-authz/tollgate/tokens"
+)
+
+// validate looks at what one value cannot tell: rules between values. Its
+// reasons name other values by their place and never quote one that a variable
+// was filled into.
+func (r *reader) validate(c *Config) {
+	r.listeners(&c.Listen)
+	if c.Tokens.AccessTTL%time.Second != 0 {
+		r.fault("tokens.access_ttl", "the lifetime has a part of a second, which expires_in cannot say; write whole seconds")
+	}
+	r.trusted(c)
+	for _, name := range slices.Sorted(maps.Keys(c.Plans)) {
+		if p := c.Plans[name]; p != nil && p.Burst != nil {
+			r.refill(p.Burst, "plans."+name+".burst")
+		}
+	}
+	r.apis(c)
+	r.environments(c.APIs)
+}
+
+// quote shows a value, or the variable that stands for it.
+func (r *reader) quote(path, text string) string {
+	if names := r.places[path].names; names != nil {
+		return strings.Join(names, " and ")
+	}
+	return show(text)
+}
+
+func (r *reader) listeners(l *Listen) {
+	all := []struct{ path, address string }{
+		{"listen.check", l.Check}, {"listen.http", l.HTTP}, {"listen.ops", l.Ops},
+	}
+	for i, a := range all {
+		for _, b := range all[:i] {
+			if !collide(a.address, b.address) {
+				continue
+			}
+			at, other := a.path, b.path
+			if !r.wrote(at) {
+				at, other = other, at
+			}
+			r.fault(at, "%s takes this address as well; give each its own port", other)
+		}
+	}
+	host, _, ok := splitAddress(l.HTTP)
+	if ok && !isLoopback(host) && !l.Insecure {
+		r.fault("listen.http", "plain HTTP on an address that others can reach: secrets and tokens would cross the network in the clear; listen on 127.0.0.1, or write insecure: true if something in front of it speaks TLS")
+	}
+}
+
+// collide reports whether two listeners cannot both have their address.
+func collide(a, b string) bool {
+	hostA, portA, okA := splitAddress(a)
+	hostB, portB, okB := splitAddress(b)
+	if !okA || !okB {
+		return false // a socket, or broken
+	}
+	if strings.EqualFold(hostA, "localhost") {
+		hostA = "127.0.0.1"
+	}
+	if strings.EqualFold(hostB, "localhost") {
+		hostB = "127.0.0.1"
+	}
+	return portA == portB && portA != "0" && (hostA == hostB || isEvery(hostA) || isEvery(hostB))
+}
+
+func (r *reader) trusted(c *Config) {
+	first := map[string]int{}
+	for i := range c.Trust {
+		t, path := &c.Trust[i], index("trust", i)
+		switch j, twice := first[t.Issuer]; {
+		case t.Issuer == "":
+		case t.Issuer == c.Issuer:
+			r.fault(path+".issuer", "this is tollgate's own issuer, whose tokens are accepted anyway; leave the entry out, or change issuer")
+		case twice:
+			r.fault(path+".issuer", "this issuer is trusted already, at %s; write one entry for it", r.at(index("trust", j)+".issuer"))
+		default:
+			first[t.Issuer] = i
+		}
+		hasURI, hasFile := r.wrote(path+".jwks_uri"), r.wrote(path+".jwks_file")
+		switch {
+		case hasURI && hasFile:
+			r.fault(path+".jwks_file", "jwks_uri says already where the keys are; leave one of them out")
+		case !hasURI && !hasFile && (tokens.CheckFetchURL(t.Issuer) != nil || strings.Contains(t.Issuer, "?")):
+			r.fault(path+".issuer", "without jwks_uri and jwks_file the keys are looked for below the issuer, which must then be a URL with https (http only for this machine); write where the keys are")
+		}
+		r.plan(c, path+".plan", t.Plan)
+	}
+}
+
+// plan asks that a plan exists.
+func (r *reader) plan(c *Config, path, name string) {
+	if _, exists := c.Plans[name]; exists || name == "" || r.places["plans"].broken {
+		return
+	}
+	names := slices.Sorted(maps.Keys(c.Plans))
+	reason := fmt.Sprintf("there is no plan %s; the plans are %s", r.quote(path, name), strings.Join(names, ", "))
+	if guess := nearest(name, names); guess != "" && r.places[path].names == nil {
+		reason += fmt.Sprintf("; did you mean %q?", guess)
+	}
+	r.fault(path, "%s", reason)
+}
+
+// maxRefill is the longest that a bucket may take from empty to full.
+const maxRefill = 366 * 24 * time.Hour
+
+func (r *reader) refill(b *Burst, path string) {
+	if b.Rate > 0 && float64(b.Size)/b.Rate > maxRefill.Seconds() {
+		r.fault(path+".size", "a bucket of this size needs more than a year to fill at this rate; write a smaller size or a higher rate")
+	}
+}
+
+func (r *reader) apis(c *Config) {
+	apis, routes := map[string]string{}, map[string]string{}
+	for i := range c.APIs {
+		a, path := &c.APIs[i], index("apis", i)
+		r.name(apis, a.Name, path+".name", "an API")
+		if len(a.Hosts)+len(a.SandboxHosts) == 0 && !r.places[path+".sandbox_hosts"].broken {
+			r.fault(path+".hosts", "the API has no host; write at least one in hosts or sandbox_hosts")
+		}
+		for j := range a.Routes {
+			r.route(c, a, &a.Routes[j], index(path+".routes", j))
+			r.name(routes, a.Routes[j].Name, index(path+".routes", j)+".name", "a route")
+		}
+	}
+}
+
+// name asks that a name is unique. taken holds the paths of those before it.
+func (r *reader) name(taken map[string]string, name, path, what string) {
+	if name == "" {
+		return
+	}
+	if other, twice := taken[name]; twice {
+		r.fault(path, "%s has this name already, at %s; names are unique", what, r.at(other))
+		return
+	}
+	taken[name] = path
+}
+
+func (r *reader) route(c *Config, a *API, route *Route, path string) {
+	r.plan(c, path+".plan", route.Plan)
+	escapes := strings.ToLower(route.Match)
+	semicolon := strings.Contains(escapes, ";") || strings.Contains(escapes, "%3b")
+	if semicolon && !slices.Contains(a.AllowInPath, ";") {
+		r.fault(path+".match", `no request can match: paths with a semicolon are refused before routes are looked up; add ";" to the API's allow_in_path`)
+	}
+	if strings.Contains(escapes, "%2f") && !slices.Contains(a.AllowInPath, "%2f") {
+		r.fault(path+".match", `no request can match: paths with %%2f are refused before routes are looked up; add "%%2f" to the API's allow_in_path`)
+	}
+	if a.Auth != "none" {
+		return
+	}
+	// Silence would leave the author believing that the route is protected.
+	for _, key := range []string{"scopes", "any_scope", "plan", "price"} {
+		if r.wrote(path + "." + key) {
+			r.fault(path+"."+key, "the API has auth: none, so that nobody is asked for it; leave the key out, or write auth: oauth2")
+		}
+	}
+}
+
+// environments refuses a host that is production and sandbox at once: which
+// tokens it takes would be a matter of order.
+func (r *reader) environments(apis []API) {
+	type use struct{ environment, path string }
+	first := map[string]use{}
+	for i := range apis {
+		for _, list := range []struct {
+			environment, path string
+			hosts             []string
+		}{
+			{"production", index("apis", i) + ".hosts", apis[i].Hosts},
+			{"sandbox", index("apis", i) + ".sandbox_hosts", apis[i].SandboxHosts},
+		} {
+			for j, host := range list.hosts {
+				other, found := first[host]
+				switch {
+				case host == "":
+				case !found:
+					first[host] = use{list.environment, index(list.path, j)}
+				case other.environment != list.environment:
+					r.fault(index(list.path, j), "this host is of %s here and of %s at %s; a host has one environment", list.environment, other.environment, r.at(other.path))
+				}
+			}
+		}
+	}
+}

@@ -1,0 +1,314 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/tollgate-authz/tollgate/authz"
+	"github.com/tollgate-authz/tollgate/authz/extauthz"
+	"github.com/tollgate-authz/tollgate/cmd/tollgate/config"
+	"github.com/tollgate-authz/tollgate/limiter"
+	"github.com/tollgate-authz/tollgate/tokens"
+	"github.com/tollgate-authz/tollgate/tokens/endpoint"
+	"github.com/tollgate-authz/tollgate/tokens/sqlite"
+)
+
+// node is one running tollgate: everything that `serve` serves, wired together.
+type node struct {
+	log     *slog.Logger
+	now     func() time.Time
+	load    func() (*config.Config, *authz.Policy, error) // for reloads
+	metrics *nodeMetrics
+
+	config   atomic.Pointer[config.Config]
+	settings atomic.Pointer[endpoint.Settings]
+
+	store    *sqlite.DB
+	registry *tokens.Registry
+	cache    *tokens.Cache
+	verifier *tokens.Verifier
+	limits   *limiter.Table // of tokens, at the gate
+	clients  *limiter.Table // of clients, at the token endpoint
+	failures *limiter.Table // of sources that failed there
+	issuers  issuers
+	own      *tokens.Trust
+	gate     *authz.Gate
+
+	check *extauthz.Server
+	http  *http.Server
+	ops   *http.Server
+	admin *http.Server
+}
+
+// Shares of limits.max_memory. What is left is for the garbage between two
+// collections.
+const (
+	cacheShare    = 45 // percent
+	limitsShare   = 40
+	clientsShare  = 3
+	failuresShare = 2
+)
+
+// newNode opens the store and wires everything. Nothing listens yet.
+func newNode(ctx context.Context, c *config.Config, p *authz.Policy, log *slog.Logger, registry *prometheus.Registry) (n *node, err error) {
+	n = &node{log: log, now: time.Now}
+	defer func() {
+		if err != nil {
+			n.close()
+		}
+	}()
+	n.config.Store(c)
+	secret, err := loadSecrets(c, rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	if n.store, err = sqlite.Open(ctx, sqlite.Config{Path: c.Store.SQLite, KEK: secret.encryption, Now: n.now}); err != nil {
+		return nil, err
+	}
+	signing, err := n.store.EnsureSigningKey(ctx, c.Tokens.SigningAlgorithm, rand.Reader, n.now())
+	if err != nil {
+		return nil, err
+	}
+	all, err := n.store.SigningKeys(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if n.own, err = ownTrust(c.Issuer, all); err != nil {
+		return nil, err
+	}
+	if n.registry, err = tokens.NewRegistry(ctx, n.store, n.now()); err != nil {
+		return nil, err
+	}
+	if err := n.makeTables(c.Limits.MaxMemory); err != nil {
+		return nil, err
+	}
+	n.verifier = tokens.NewVerifier(n.registry, n.cache)
+	n.gate = authz.New(authz.Config{Policy: p, Tokens: n.verifier, Limits: n.limits, Now: n.now})
+	n.issuers = issuers{cacheDir: cacheDir(c), client: tokens.NewFetchClient(), now: n.now, log: log}
+	n.metrics = newNodeMetrics(registry, n)
+	return n, n.makeServers(c, &secret.pepper, signing, all, registry)
+}
+
+// cacheDir is where key sets outlive a restart: beside the store.
+func cacheDir(c *config.Config) string {
+	if c.Store.Memory {
+		return ""
+	}
+	return filepath.Dir(c.Store.SQLite)
+}
+
+func (n *node) makeTables(memory int64) (err error) {
+	if n.cache, err = tokens.NewCache(memory * cacheShare / 100); err != nil {
+		return err
+	}
+	if n.limits, err = limiter.New(limiter.Config{MaxBytes: memory * limitsShare / 100, Epoch: n.now()}); err != nil {
+		return err
+	}
+	if n.clients, err = limiter.New(limiter.Config{MaxBytes: memory * clientsShare / 100, Epoch: n.now()}); err != nil {
+		return err
+	}
+	n.failures, err = limiter.New(limiter.Config{MaxBytes: memory * failuresShare / 100, Epoch: n.now()})
+	return err
+}
+
+func (n *node) makeServers(c *config.Config, pepper *tokens.Pepper, signing *tokens.SigningKey, all []*tokens.SigningKey, registry *prometheus.Registry) error {
+	issuer, err := tokens.NewIssuer(c.Issuer, signing, rand.Reader)
+	if err != nil {
+		return err
+	}
+	keySet, err := tokens.KeySetDocument(all)
+	if err != nil {
+		return err
+	}
+	n.settings.Store(newSettings(c))
+	n.check = extauthz.New(extauthz.Config{
+		Judge:    n.gate,
+		Observer: extauthz.Observers{n.metrics.decisions, extauthz.Log{Logger: n.log}},
+	})
+	tokenEndpoint, err := endpoint.New(endpoint.Config{
+		Clients: clients{n.registry, n.now}, Issuer: func() *tokens.Issuer { return issuer }, KeySet: func() []byte { return keySet },
+		Pepper: pepper, Limits: n.clients, Failures: n.failures, Now: n.now,
+		Settings: func() endpoint.Settings { return *n.settings.Load() },
+		Observe:  n.observeEndpoint,
+	})
+	if err != nil {
+		return err
+	}
+	n.http = n.newHTTP(tokenEndpoint)
+	n.ops = n.newHTTP(n.opsHandler(registry))
+	n.admin = n.newHTTP(n.adminHandler())
+	return nil
+}
+
+// newSettings is what the token endpoint goes by.
+func newSettings(c *config.Config) *endpoint.Settings {
+	s := &endpoint.Settings{
+		Audience: c.Tokens.Audience, AccessTTL: c.Tokens.AccessTTL,
+		GenerationsPerMinute: c.Tokens.GenerationsPerMinute, TrustedHops: c.ClientIP.HTTPTrustedHops,
+	}
+	for i := range c.APIs {
+		if c.APIs[i].Audience != "" {
+			s.APIAudiences = append(s.APIAudiences, c.APIs[i].Audience)
+		}
+	}
+	return s
+}
+
+// clients looks clients up in memory, and asks the store once for one that is
+// not there: the command line may have made it a moment ago.
+type clients struct {
+	registry *tokens.Registry
+	now      func() time.Time
+}
+
+func (c clients) Client(ctx context.Context, idOrAlias string) (*tokens.Client, error) {
+	if client := c.registry.Client(idOrAlias); client != nil {
+		return client, nil
+	}
+	if err := c.registry.Refresh(ctx, c.now()); err != nil {
+		return nil, err
+	}
+	if client := c.registry.Client(idOrAlias); client != nil {
+		return client, nil
+	}
+	return nil, tokens.ErrNotFound
+}
+
+// newHTTP is a server that slow or greedy connections cannot hold up.
+func (n *node) newHTTP(h http.Handler) *http.Server {
+	return &http.Server{
+		Handler: h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 15 * time.Second,
+		IdleTimeout: time.Minute, MaxHeaderBytes: 32 << 10, ErrorLog: slog.NewLogLogger(n.log.Handler(), slog.LevelDebug),
+	}
+}
+
+// close releases what newNode opened.
+func (n *node) close() {
+	if n.cache != nil {
+		n.cache.Close()
+	}
+	if n.store != nil {
+		if err := n.store.Close(); err != nil {
+			n.log.Error("close the store", "error", err)
+		}
+	}
+}
+
+// reload puts the configuration file in force again. A file with a fault leaves
+// everything as it is.
+func (n *node) reload(ctx context.Context) {
+	if err := n.tryReload(ctx); err != nil {
+		n.metrics.reloads.WithLabelValues("refused").Inc()
+		n.log.Error("the configuration was not reloaded; the one before stays in force", "error", err)
+		return
+	}
+	n.metrics.reloads.WithLabelValues("ok").Inc()
+	n.log.Info("the configuration was reloaded")
+}
+
+func (n *node) tryReload(ctx context.Context) error {
+	c, p, err := n.load()
+	if err != nil {
+		return err
+	}
+	if err := n.trust(ctx, c); err != nil {
+		return err
+	}
+	old := n.config.Swap(c)
+	n.settings.Store(newSettings(c))
+	n.gate.SetPolicy(p)
+	n.metrics.decisions.Forget()
+	n.warn(c)
+	for _, key := range needsRestart(old, c) {
+		n.log.Warn("this change takes hold at the next start only", "key", key)
+	}
+	return nil
+}
+
+// trust makes the issuers of a configuration the trusted ones.
+func (n *node) trust(ctx context.Context, c *config.Config) error {
+	list, err := n.issuers.use(ctx, n.own, c.Trust)
+	if err != nil {
+		return err
+	}
+	n.verifier.Trust(list)
+	return nil
+}
+
+// needsRestart names what a reload cannot change.
+func needsRestart(old, c *config.Config) (keys []string) {
+	for key, changed := range map[string]bool{
+		"listen": old.Listen != c.Listen, "issuer": old.Issuer != c.Issuer, "store": old.Store != c.Store, "keys": old.Keys != c.Keys,
+		"tokens.signing_algorithm": old.Tokens.SigningAlgorithm != c.Tokens.SigningAlgorithm, "limits": old.Limits != c.Limits,
+	} {
+		if changed {
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}
+
+// warn tells what is accepted and not enforced, and clients without a plan.
+func (n *node) warn(c *config.Config) {
+	for _, w := range c.Warnings {
+		n.log.Warn(w)
+	}
+	for name, count := range n.registry.Plans() {
+		if c.Plans[name] == nil {
+			n.log.Warn("clients have a plan that is not configured; their requests are refused with 503 R0", "plan", name, "clients", count)
+		}
+	}
+}
+
+// listen opens an address: host:port, or unix:PATH.
+func listen(ctx context.Context, address string) (net.Listener, error) {
+	var lc net.ListenConfig
+	path, isUnix := cutUnix(address)
+	if !isUnix {
+		return lc.Listen(ctx, "tcp", address)
+	}
+	if err := removeStale(ctx, path); err != nil {
+		return nil, err
+	}
+	return lc.Listen(ctx, "unix", path)
+}
+
+func cutUnix(address string) (path string, ok bool) {
+	const prefix = "unix:"
+	if len(address) > len(prefix) && address[:len(prefix)] == prefix {
+		return address[len(prefix):], true
+	}
+	return "", false
+}
+
+// removeStale removes a socket that a process has left behind; one on which
+// somebody still answers is an error.
+func removeStale(ctx context.Context, path string) error {
+	info, err := os.Lstat(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if info.Mode().Type() != os.ModeSocket {
+		return fmt.Errorf("%s exists and is no socket", path)
+	}
+	var d net.Dialer
+	if conn, err := d.DialContext(ctx, "unix", path); err == nil {
+		_ = conn.Close()
+		return fmt.Errorf("another process serves on %s", path)
+	}
+	return os.Remove(path)
+}

@@ -1,0 +1,109 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+
+	"github.com/tollgate-authz/tollgate/authz"
+	"github.com/tollgate-authz/tollgate/authz/route"
+	"github.com/tollgate-authz/tollgate/cmd/tollgate/config"
+	"github.com/tollgate-authz/tollgate/limiter"
+	"github.com/tollgate-authz/tollgate/tokens"
+)
+
+// loadConfig reads the configuration file; its faults are one error, a line each.
+func (a *app) loadConfig() (*config.Config, *authz.Policy, error) {
+	c, faults := config.Load(a.configFile, a.getenv)
+	if len(faults) > 0 {
+		return nil, nil, faults
+	}
+	p, err := newPolicy(c)
+	if err != nil {
+		return nil, nil, err
+	}
+	return c, p, nil
+}
+
+// newPolicy turns the configuration into what the gate goes by. Its error names
+// what the file reader cannot see: routes and hosts that contradict each other.
+func newPolicy(c *config.Config) (*authz.Policy, error) {
+	plans := make(map[string]*limiter.Plan, len(c.Plans))
+	var faults []error
+	for name, p := range c.Plans {
+		var burst limiter.Burst
+		if p.Burst != nil {
+			burst = limiter.Burst{Rate: p.Burst.Rate, Size: p.Burst.Size}
+		}
+		plan, err := limiter.NewPlan(name, burst, p.PerMinute)
+		if err != nil {
+			faults = append(faults, fmt.Errorf("plans.%s: %w", name, err))
+		}
+		plans[name] = plan
+	}
+	if len(faults) > 0 {
+		return nil, errors.Join(faults...)
+	}
+	policy := authz.PolicyConfig{
+		Plans: plans, Audience: c.Tokens.Audience, TrustedHops: c.ClientIP.TrustedHops, Enforce: c.Enforce,
+	}
+	for i := range c.APIs {
+		policy.APIs = append(policy.APIs, newAPI(&c.APIs[i], plans))
+	}
+	return authz.NewPolicy(policy)
+}
+
+func newAPI(c *config.API, plans map[string]*limiter.Plan) *authz.API {
+	api := &authz.API{
+		Name: c.Name, Hosts: c.Hosts, SandboxHosts: c.SandboxHosts, Audience: c.Audience,
+		Open: c.Auth == "none", ForwardToken: c.ForwardToken, Source: c.Source,
+		AllowInPath: route.Allow{Semicolon: slices.Contains(c.AllowInPath, ";"), EncodedSlash: slices.Contains(c.AllowInPath, "%2f")},
+	}
+	for _, r := range c.Routes {
+		api.Routes = append(api.Routes, &authz.Route{
+			Name: r.Name, Pattern: r.Match, Scopes: r.Scopes, AnyScope: r.AnyScope, Plan: plans[r.Plan], Source: r.Source,
+		})
+	}
+	return api
+}
+
+// ownTrust is the built-in issuer, beside those of the configuration.
+func ownTrust(issuer string, keys []*tokens.SigningKey) (*tokens.Trust, error) {
+	t := &tokens.Trust{Issuer: issuer, Types: []string{"at+jwt"}, Leeway: tokens.Leeway, Own: true}
+	var fixed tokens.FixedKeys
+	for _, k := range keys {
+		public, err := k.Public()
+		if err != nil {
+			return nil, fmt.Errorf("signing key %s: %w", k.ID, err)
+		}
+		fixed = append(fixed, public)
+		if !slices.Contains(t.Algorithms, k.Alg) {
+			t.Algorithms = append(t.Algorithms, k.Alg)
+		}
+	}
+	t.Keys = fixed
+	return t, nil
+}
+
+// foreignTrust is an issuer of the configuration, with its keys.
+func foreignTrust(c *config.Trust, keys tokens.KeySource) *tokens.Trust {
+	return &tokens.Trust{
+		Issuer: c.Issuer, Keys: keys, Audiences: c.Audiences, Algorithms: c.Algorithms, Types: c.Typ, Leeway: c.Leeway,
+		ScopeClaim: c.ScopeClaim, ClientClaim: c.ClientClaim, Account: c.Account, Plan: c.Plan,
+		Environment: tokens.Environment(c.Environment),
+	}
+}
+
+// fileKeys reads a jwks_file.
+func fileKeys(c *config.Trust) (tokens.FixedKeys, error) {
+	doc, err := os.ReadFile(c.JWKSFile)
+	if err != nil {
+		return nil, fmt.Errorf("%s: jwks_file: %w", c.Source, err)
+	}
+	keys, err := tokens.ParseKeySet(doc)
+	if err != nil {
+		return nil, fmt.Errorf("%s: jwks_file %s: %w", c.Source, c.JWKSFile, err)
+	}
+	return keys, nil
+}
