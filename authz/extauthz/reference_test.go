@@ -96,7 +96,8 @@ func itoa(n int64) string { return string(appendParam(nil, "", n)) }
 
 func referenceHeader(name, value string) *corev3.HeaderValueOption {
 	return &corev3.HeaderValueOption{
-		Header:       &corev3.HeaderValue{Key: name, Value: value},
+		Header: &corev3.HeaderValue{Key: name, Value: value},
+		//lint:ignore SA1019 before 1.37 this field alone decided for request headers
 		Append:       &wrapperspb.BoolValue{},
 		AppendAction: corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD,
 	}

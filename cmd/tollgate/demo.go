@@ -25,6 +25,7 @@ const demoConfig = `# The configuration of the tollgate demo.
 listen: {check: "%[1]s", http: "%[2]s", ops: "%[3]s"}
 store: sqlite:data/tollgate.db
 tokens: {generations_per_minute: 100}
+client_ip: {http_trusted_hops: 1}         # Envoy stands in front of the token endpoint
 
 plans:
   default: {burst: {rate: 50, size: 100}, per_minute: 1000}
