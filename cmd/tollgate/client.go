@@ -243,7 +243,7 @@ Name, plan, environment and token lifetime are fixed when a client is made.`,
 			return a.withStore(cmd.Context(), func(_ *config.Config, _ secrets, db *sqlite.DB) error {
 				client, err := db.UpdateClient(cmd.Context(), args[0], newScopes, newIPs)
 				if err != nil {
-					return fmt.Errorf("client %s: %w", args[0], err)
+					return err
 				}
 				if a.wantJSON() {
 					return a.printJSON(describeClient(client))
@@ -264,7 +264,7 @@ func (a *app) clientDelete() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withStore(cmd.Context(), func(_ *config.Config, _ secrets, db *sqlite.DB) error {
 				if err := db.DeleteClient(cmd.Context(), args[0]); err != nil {
-					return fmt.Errorf("client %s: %w", args[0], err)
+					return err
 				}
 				a.printf("deleted %s; its tokens are refused from now on\n", args[0])
 				return nil
