@@ -11,6 +11,7 @@ import (
 
 	"github.com/tollgate-authz/tollgate/authz/deny"
 	"github.com/tollgate-authz/tollgate/authz/route"
+	"github.com/tollgate-authz/tollgate/limiter"
 	"github.com/tollgate-authz/tollgate/tokens"
 )
 
@@ -444,5 +445,35 @@ func TestB10_Floods(t *testing.T) {
 	}
 	if bytes := w.gate.limits.Bytes(); bytes > 8<<20 {
 		t.Errorf("the limiter uses %d bytes, want at most its 8 MiB", bytes)
+	}
+}
+
+// TestO8_TenThousandAMinute: an ordinary per-minute limit, exact.
+func TestO8_TenThousandAMinute(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(c *PolicyConfig) {
+		plan, err := limiter.NewPlan("default", limiter.Burst{}, 10_000)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Plans["default"] = plan
+	})
+	req := get("/v1/free", w.token(t))
+	allowed := 0
+	for range 12_000 { // over 48 seconds, faster than the limit
+		w.now = w.now.Add(4 * time.Millisecond)
+		if d := w.gate.Check(t.Context(), req); d.Allowed {
+			allowed++
+		} else if d.Refusal() != deny.RateLimited {
+			t.Fatalf("refused with %v: %v", d.Refusal(), d.Cause)
+		}
+	}
+	if allowed != 10_000 {
+		t.Errorf("%d allowed in the first minute, want 10000", allowed)
+	}
+	w.now = w.now.Add(60 * time.Second)
+	for range 20_000 { // two minutes, evenly at the limit
+		w.now = w.now.Add(6 * time.Millisecond)
+		w.expect(t, "paced evenly", req, nil)
 	}
 }

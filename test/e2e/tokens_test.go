@@ -54,8 +54,8 @@ func (s *stack) expectAnswer(what string, a answer, status int, members map[stri
 	}
 }
 
-// TestI6_I7_D3_TokenEndpoints: both endpoints, through Envoy, right and wrong.
-func TestI6_I7_D3_TokenEndpoints(t *testing.T) {
+// TestC6_I6_I7_D3_TokenEndpoints: both endpoints, through Envoy, right and wrong.
+func TestC6_I6_I7_D3_TokenEndpoints(t *testing.T) {
 	eachEnvoy(t, func(t *testing.T, envoy string) {
 		s := newTollgate(t, strings.Replace(commonConfig, "generations_per_minute: 1000", "generations_per_minute: 10", 1))
 		s.startEnvoy(envoy)
