@@ -71,11 +71,11 @@ func (a *app) newLogger(level, format string) (*slog.Logger, error) {
 
 // serve runs until ctx ends.
 func (a *app) serve(ctx context.Context, log *slog.Logger) error {
-	tuneCollector(a.getenv)
 	c, p, err := a.loadConfig()
 	if err != nil {
 		return err
 	}
+	tuneCollector(a.getenv, c.Limits.MaxMemory)
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	n, err := newNode(ctx, c, p, log, registry)
@@ -88,13 +88,20 @@ func (a *app) serve(ctx context.Context, log *slog.Logger) error {
 }
 
 // tuneCollector lets garbage grow to four times the live heap: the heap of a
-// sidecar is small, and collecting it half as often saves a tenth of the CPU.
-// GOGC in the environment has the last word.
-func tuneCollector(getenv func(string) (string, bool)) {
+// sidecar is small, and collecting it half as often saves a tenth of the CPU. With
+// full tables that would be far more than limits.max_memory, so from there on the
+// collector works for its living. GOGC and GOMEMLIMIT have the last word.
+func tuneCollector(getenv func(string) (string, bool), maxMemory int64) {
 	if _, set := getenv("GOGC"); !set {
 		debug.SetGCPercent(400)
 	}
+	if _, set := getenv("GOMEMLIMIT"); !set {
+		debug.SetMemoryLimit(maxMemory + maxMemory/10 + processBytes)
+	}
 }
+
+// processBytes is what a process needs beside its tables.
+const processBytes = 64 << 20
 
 // service is one listener and what is served on it.
 type service struct {
