@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -12,6 +13,7 @@ import (
 
 // feed is a store that a test changes by hand.
 type feed struct {
+	mu      sync.Mutex
 	changed map[string]*Client
 	last    int64
 	err     error
@@ -23,8 +25,18 @@ func (f *feed) Clients(context.Context) ([]*Client, int64, error) {
 }
 
 func (f *feed) Changes(context.Context, int64) (map[string]*Client, int64, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	f.polls++
 	return f.changed, f.last, f.err
+}
+
+// set changes the store while a registry follows it.
+func (f *feed) set(changed map[string]*Client, last int64, err error) (polls int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.changed, f.last, f.err = changed, last, err
+	return f.polls
 }
 
 func TestRegistryFollowsTheFeed(t *testing.T) {
@@ -78,11 +90,10 @@ func TestRegistryKeepsDecidingWithoutTheStore(t *testing.T) {
 		if told != 1 || r.Client("a") == nil || r.Age(time.Now()) < 9*time.Second {
 			t.Errorf("told %d times, age %v", told, r.Age(time.Now()))
 		}
-		before := f.polls
-		f.err, f.changed, f.last = nil, map[string]*Client{"a": nil}, 2
+		before := f.set(map[string]*Client{"a": nil}, 2, nil)
 		time.Sleep(200 * time.Millisecond)
 		synctest.Wait()
-		if r.Client("a") != nil || f.polls-before < 1 {
+		if r.Client("a") != nil || f.set(nil, 2, nil)-before < 1 {
 			t.Error("a deletion was not followed within 200 ms")
 		}
 		cancel()
