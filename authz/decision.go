@@ -24,6 +24,9 @@ type Decision struct {
 	TokenSent   bool
 	ScopeWanted string // scopes that the route asks for, when they are missing
 
+	// HideToken: the upstream must not see the credential (forward_token: false).
+	HideToken bool
+
 	// Passed marks a refusal that is not enforced (enforce: false): the request
 	// goes on, and only reports tell.
 	Passed bool
@@ -37,6 +40,19 @@ func (d *Decision) Environment() tokens.Environment {
 		return d.Identity.Environment
 	}
 	return d.environment
+}
+
+// LimitName is a limit's name for people: the plan's before the limit's.
+func (d *Decision) LimitName(s *limiter.Standing) string {
+	if d.IsRoutePlan(s) {
+		return d.Route.PlanName + "." + s.Kind.String()
+	}
+	return s.Plan.Name + "." + s.Kind.String()
+}
+
+// IsRoutePlan tells the limits of the route's own plan from the client's.
+func (d *Decision) IsRoutePlan(s *limiter.Standing) bool {
+	return d.Route != nil && s.Plan == d.Route.Plan
 }
 
 // refusal is the Reason of a decision that does not allow; never nil.

@@ -72,7 +72,7 @@ func (c *check) sawScope() string {
 		return fmt.Sprintf("%s %s on host %q: no route", c.Method, c.plainPath(), c.Host)
 	}
 	wanted := c.Route.wanted
-	if c.HasScopes {
+	if c.Scopes != "" {
 		wanted = c.Scopes
 	}
 	return fmt.Sprintf("route %q of API %s (%s) asks for %q; the token has %q", c.Route.Pattern, c.Route.API.Name, c.Route.Source, wanted, c.Identity.ScopeList)
@@ -82,7 +82,7 @@ func (c *check) sawLimits() string {
 	text := "plan " + c.Identity.Plan
 	for i := range c.Limits.Count {
 		s := &c.Limits.Standings[i]
-		text += fmt.Sprintf("; %s.%s %d left of %d", s.Plan.Name, s.Kind, s.Remaining, s.Limit)
+		text += fmt.Sprintf("; %s %d left of %d", c.LimitName(s), s.Remaining, s.Limit)
 	}
 	return text
 }

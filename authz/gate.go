@@ -132,7 +132,7 @@ var ErrPanic = errors.New("panic")
 // accepted and what may stand in the path.
 func (g *Gate) findRoute(c *check) {
 	c.match = c.policy.match(&c.Request)
-	c.Route, c.environment = c.match.route, c.match.environment
+	c.Route, c.environment, c.HideToken = c.match.route, c.match.environment, c.match.hidesToken()
 }
 
 func (c *check) isOpen() bool { return c.Route != nil && c.Route.API.Open }
@@ -216,10 +216,10 @@ func requireScope(c *check) error {
 		return deny.Unauthorized.Because("no route for this host, method and path")
 	}
 	wanted, all, anyOf := c.Route.wanted, c.Route.Scopes, c.Route.AnyScope
-	if c.HasScopes {
+	if c.Scopes != "" {
+		var ok bool
 		wanted, anyOf = c.Scopes, nil
-		all, _ = tokens.SplitScopes(c.Scopes)
-		if all == nil && wanted != "" {
+		if all, ok = tokens.SplitScopes(c.Scopes); !ok {
 			return fmt.Errorf("context extension tollgate.scopes %q is not a list of scopes", wanted)
 		}
 	}

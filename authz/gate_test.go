@@ -201,6 +201,14 @@ func TestAudienceIsJudgedPerRequest(t *testing.T) {
 	missing := at("billing.example.com", billing)
 	missing.Path = "/nothing"
 	w.expect(t, "a missing route looks like a forbidden one", missing, deny.Unauthorized)
+	foreign := *w.trust
+	foreign.Own, foreign.Audiences, foreign.ClientClaim, foreign.ScopeClaim = false, []string{"https://billing.example", "https://general.example"}, "client_id", "scope"
+	foreign.Plan, foreign.Environment = "default", tokens.Production
+	w.verifier.Trust([]*tokens.Trust{&foreign})
+	w.expect(t, "of another issuer: the API's own", at("billing.example.com", w.tokenFor(t, "https://billing.example")), nil)
+	w.expect(t, "of another issuer: another API's", at("api.example.com", w.tokenFor(t, "https://billing.example")), deny.InvalidToken)
+	w.expect(t, "of another issuer: no API's", at("api.example.com", w.tokenFor(t, "https://general.example")), nil)
+	w.verifier.Trust([]*tokens.Trust{w.trust})
 	w.expect(t, "a foreign audience", at("api.example.com", w.tokenFor(t, "https://other.example")), deny.InvalidToken)
 }
 
@@ -270,12 +278,12 @@ func TestContextExtensions(t *testing.T) {
 	named.RouteName = "no.such"
 	w.expect(t, "unknown tollgate.route", named, deny.Unauthorized)
 	scoped := get("/v1/secret", bearer)
-	scoped.Scopes, scoped.HasScopes = "contacts:read", true
+	scoped.Scopes = "contacts:read"
 	w.expect(t, "tollgate.scopes instead of the table's", scoped, nil)
 	scoped.Scopes = "contacts:read secret:read"
 	w.expect(t, "all are needed", scoped, deny.Unauthorized)
 	scoped.Scopes = ""
-	w.expect(t, "none asked for", scoped, nil)
+	w.expect(t, "an empty one leaves the table's", scoped, deny.Unauthorized)
 	scoped.Scopes = `a"b`
 	w.expect(t, "not a list of scopes is our own fault", scoped, deny.Internal)
 }
@@ -328,6 +336,25 @@ func TestB3_B4_OwnFaultsRefuse(t *testing.T) {
 	unplanned.Plan = "gone"
 	w.publish(t, &unplanned)
 	w.expect(t, "a plan that is not configured", get("/v1/free", w.token(t)), deny.Internal)
+}
+
+func TestHiddenTokenStaysHiddenWhateverIsRefused(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(c *PolicyConfig) { c.Enforce = false })
+	for path, host := range map[string]string{"/v1/x": "billing.example.com", "/nope": "billing.example.com", "/v1/../x": "billing.example.com"} {
+		req := get(path, w.token(t))
+		req.Host = host
+		if d := w.gate.Check(t.Context(), req); !d.HideToken {
+			t.Errorf("%s: the upstream would see the token", path)
+		}
+	}
+	for _, host := range []string{"api.example.com", "www.example.com", "unknown.example"} {
+		req := get("/v1/free", w.token(t))
+		req.Host = host
+		if d := w.gate.Check(t.Context(), req); d.HideToken {
+			t.Errorf("%s: the token is hidden", host)
+		}
+	}
 }
 
 func TestZeroDecisionRefuses(t *testing.T) {

@@ -30,7 +30,8 @@ type Route struct {
 	Pattern  string // of net/http.ServeMux, without host
 	Scopes   []string
 	AnyScope []string
-	Plan     *limiter.Plan // charged beside the client's plan; nil: none
+	Plan     *limiter.Plan // charged beside the client's plan, under a name of its own; nil: none
+	PlanName string        // what the configuration calls it
 	Source   string        // where it is configured, file:line:column
 
 	API *API // set by NewPolicy
@@ -64,6 +65,8 @@ type Policy struct {
 	routes []hostRoute       // by the table's entry index
 	hosts  []hostPolicy      // by the table's host index
 	named  map[string]*Route // by Route.Name
+
+	apiAudiences map[string]bool // that some API has as its own
 }
 
 // hostRoute is one route under one host pattern.
@@ -76,15 +79,19 @@ type hostRoute struct {
 type hostPolicy struct {
 	environment tokens.Environment
 	audiences   []string // of its APIs, so that a missing route looks like a forbidden one
+	hidesToken  bool     // one of its APIs does not forward the credential
 }
 
 // NewPolicy compiles the configuration. The error joins every fault.
 func NewPolicy(c PolicyConfig) (*Policy, error) {
-	p := &Policy{PolicyConfig: c, named: map[string]*Route{}}
+	p := &Policy{PolicyConfig: c, named: map[string]*Route{}, apiAudiences: map[string]bool{}}
 	var hosts []string // also those of APIs without routes: the best host alone decides
 	var entries []route.Entry
 	var faults []error
 	for _, api := range c.APIs {
+		if api.Audience != "" {
+			p.apiAudiences[api.Audience] = true
+		}
 		for _, r := range api.Routes {
 			r.API = api
 			r.wanted = strings.Join(append(slices.Clone(r.Scopes), r.AnyScope...), " ")
@@ -115,6 +122,10 @@ func NewPolicy(c PolicyConfig) (*Policy, error) {
 	return p, errors.Join(faults...)
 }
 
+// hidesToken reports whether the upstream must not see the credential. An open
+// API does not read credentials: what is sent there is the upstream's affair.
+func (a *API) hidesToken() bool { return !a.ForwardToken && !a.Open }
+
 func (a *API) hosts(env tokens.Environment) []string {
 	if env == tokens.Sandbox {
 		return a.SandboxHosts
@@ -137,6 +148,7 @@ func (p *Policy) describeHosts() (faults []error) {
 					faults = append(faults, fmt.Errorf("%s: host %q is production (%s) and sandbox at once; one host has one environment", api.Source, pattern, owner.Source))
 				}
 				h.environment, owner = env, api
+				h.hidesToken = h.hidesToken || api.hidesToken()
 				if api.Audience != "" {
 					h.audiences = append(h.audiences, api.Audience)
 				}
@@ -178,20 +190,36 @@ func (p *Policy) match(r *Request) (m match) {
 }
 
 // accepts reports whether a token's aud fits the request: tokens.audience, or
-// the API's own. Where the route is missing, any API of the host will do.
+// the API's own. Where the route is missing, any API of the host will do. The
+// audiences of a foreign issuer were judged when its token was verified; but the
+// audience of one API opens no other.
 func (p *Policy) accepts(t *tokens.Token, m *match) bool {
-	if t.Trust.Audiences != nil { // a foreign issuer's audiences were judged when it was verified
-		return true
-	}
-	switch {
-	case m.route != nil:
-		return t.HasAudience(p.Audience, m.route.API.Audience)
-	case m.host != nil:
-		for _, audience := range m.host.audiences {
-			if t.HasAudience(audience, "") {
-				return true
-			}
+	for _, audience := range t.Audience {
+		if t.Trust.Audiences != nil && !slices.Contains(t.Trust.Audiences, audience) {
+			continue
+		}
+		if audience == p.Audience || m.hasAudience(audience) || t.Trust.Audiences != nil && !p.apiAudiences[audience] {
+			return true
 		}
 	}
-	return t.HasAudience(p.Audience, "")
+	return false
+}
+
+// hasAudience reports whether the audience is the API's own.
+func (m *match) hasAudience(audience string) bool {
+	switch {
+	case m.route != nil:
+		return m.route.API.Audience == audience
+	case m.host != nil:
+		return slices.Contains(m.host.audiences, audience)
+	}
+	return false
+}
+
+// hidesToken reports whether the upstream must not see the credential.
+func (m *match) hidesToken() bool {
+	if m.route != nil {
+		return m.route.API.hidesToken()
+	}
+	return m.host != nil && m.host.hidesToken
 }

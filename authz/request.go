@@ -26,8 +26,7 @@ type Request struct {
 	// What Envoy's own configuration says of the route (context_extensions).
 	// It comes from the operator, not from the caller.
 	RouteName   string // tollgate.route
-	Scopes      string // tollgate.scopes, separated by spaces; HasScopes tells it from none
-	HasScopes   bool
+	Scopes      string // tollgate.scopes, separated by spaces; empty: the table's
 	Environment string // tollgate.environment
 }
 

@@ -30,11 +30,6 @@ type Token struct {
 	view   identityCache
 }
 
-// HasAudience reports whether aud holds one of the two.
-func (t *Token) HasAudience(one, other string) bool {
-	return slices.Contains(t.Audience, one) || other != "" && slices.Contains(t.Audience, other)
-}
-
 // latest is 9999-12-31T23:59:59Z: past it dates stop being comparable as text
 // and time.Time arithmetic comes near its ends.
 const latest = 253402300799
@@ -178,7 +173,10 @@ func (r *claimReader) scopes(name string) []string {
 	if r.err != nil || len(list) == 0 {
 		return nil
 	}
-	scopes, ok := SplitScopes(strings.Join(list, " "))
+	if v.Kind == strictjson.String {
+		list = strings.Split(v.Text, " ")
+	}
+	scopes, ok := tidyScopes(list)
 	if !ok {
 		r.fail("the claim %q is not a list of scopes (RFC 6749 section 3.3)", name)
 	}

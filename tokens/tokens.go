@@ -139,9 +139,11 @@ func ValidScope(s string) bool {
 
 // SplitScopes splits a scope parameter on single spaces and reports whether it
 // was well formed. Duplicates are dropped, the order is kept.
-func SplitScopes(s string) ([]string, bool) {
-	var scopes []string
-	for part := range strings.SplitSeq(s, " ") {
+func SplitScopes(s string) ([]string, bool) { return tidyScopes(strings.Split(s, " ")) }
+
+func tidyScopes(list []string) ([]string, bool) {
+	scopes := make([]string, 0, len(list))
+	for _, part := range list {
 		if !ValidScope(part) {
 			return nil, false
 		}

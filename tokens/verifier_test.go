@@ -263,7 +263,7 @@ func TestV7_ForeignIssuers(t *testing.T) {
 	}
 	for name, change := range map[string]map[string]any{
 		"another audience": {"aud": "https://other.example"}, "sub missing": {"sub": nil}, "azp number": {"azp": 7}, "scp number": {"scp": 7},
-		"scp with a space inside": {"scp": []string{"a b\tc"}},
+		"scp with a space inside": {"scp": []string{"a:read b"}}, "scp with an empty one": {"scp": []string{""}},
 	} {
 		if _, err := v.Verify(t.Context(), f.token(t, nil, with(change)), start); !errors.Is(err, ErrInvalid) {
 			t.Errorf("%s: %v, want ErrInvalid", name, err)

@@ -34,7 +34,7 @@ func (l Log) Observe(req *authz.Request, d *authz.Decision, took time.Duration) 
 		slog.String("code", reason.Code), slog.Int("status", reason.Status), slog.String("step", d.Step),
 		slog.String("decision_id", string(d.ID[:])), slog.String("request_id", clip(req.RequestID)),
 		slog.String("method", clip(req.Method)), slog.String("host", clip(req.Host)), slog.String("path", clip(path)),
-		slog.String("peer", req.Peer.String()), slog.Duration("took", took), slog.Bool("passed", d.Passed),
+		slog.String("peer", req.Peer.String()), slog.Int64("took_us", took.Microseconds()), slog.Bool("passed", d.Passed),
 	}
 	if d.Route != nil {
 		attrs = append(attrs, slog.String("api", d.Route.API.Name), slog.String("route", d.Route.Label()))

@@ -44,7 +44,7 @@ func referenceRead(check *authv3.CheckRequest) authz.Request {
 	req.GRPC = isGRPC(header("content-type"))
 	extensions := attributes.GetContextExtensions()
 	req.RouteName, req.Environment = extensions["tollgate.route"], extensions["tollgate.environment"]
-	req.Scopes, req.HasScopes = extensions["tollgate.scopes"]
+	req.Scopes = extensions["tollgate.scopes"]
 	return req
 }
 
@@ -64,7 +64,7 @@ func referenceWrite(req *authz.Request, d *authz.Decision) *authv3.CheckResponse
 				ok.Headers = append(ok.Headers, referenceHeader(h.name, value))
 			}
 		}
-		if d.Route != nil && !d.Route.API.ForwardToken && !d.Route.API.Open {
+		if d.HideToken {
 			ok.HeadersToRemove = append(ok.HeadersToRemove, "authorization")
 		}
 		resp.HttpResponse = &authv3.CheckResponse_OkResponse{OkResponse: ok}
@@ -114,8 +114,8 @@ func referenceLimits(d *authz.Decision) []*corev3.HeaderValueOption {
 			policy, limit = policy+", ", limit+", "
 		}
 		name := s.Kind.String()
-		if d.Route != nil && s.Plan == d.Route.Plan && d.Limits.Standings[0].Plan != s.Plan {
-			name = s.Plan.Name + "." + name
+		if d.Route != nil && s.Plan == d.Route.Plan {
+			name = d.Route.PlanName + "." + name
 		}
 		policy += `"` + name + `";q=` + itoa(s.Limit) + ";w=" + itoa(ceilSeconds(s.Window))
 		limit += `"` + name + `";r=` + itoa(s.Remaining) + ";t=" + itoa(ceilSeconds(s.Reset))

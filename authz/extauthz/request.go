@@ -239,7 +239,7 @@ func (r *reader) extension(key, value string) {
 	case "tollgate.route":
 		r.req.RouteName = value
 	case "tollgate.scopes":
-		r.req.Scopes, r.req.HasScopes = value, true
+		r.req.Scopes = value
 	case "tollgate.environment":
 		r.req.Environment = value
 	}

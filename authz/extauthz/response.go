@@ -66,7 +66,7 @@ func appendResponse(dst []byte, req *authz.Request, d *authz.Decision) []byte {
 func appendOK(dst []byte, d *authz.Decision) []byte {
 	dst, mark := begin(dst, responseOK)
 	dst = append(dst, encodedIdentity(d.Identity).headers...)
-	if d.Route != nil && !d.Route.API.ForwardToken && !d.Route.API.Open {
+	if d.HideToken {
 		dst = appendText(dst, okRemove, "authorization")
 	}
 	dst = appendLimitHeaders(dst, okResponseHeaders, d)
@@ -180,8 +180,8 @@ func appendLimitHeaders(dst []byte, num byte, d *authz.Decision) []byte {
 			policy, limit = append(policy, ", "...), append(limit, ", "...)
 		}
 		name := limitName{kind: s.Kind.String()}
-		if d.Route != nil && s.Plan == d.Route.Plan && d.Limits.Standings[0].Plan != s.Plan {
-			name.plan = s.Plan.Name
+		if d.IsRoutePlan(s) {
+			name.plan = d.Route.PlanName
 		}
 		policy = appendParam(appendParam(name.append(policy), ";q=", s.Limit), ";w=", ceilSeconds(s.Window))
 		limit = appendParam(appendParam(name.append(limit), ";r=", s.Remaining), ";t=", ceilSeconds(s.Reset))

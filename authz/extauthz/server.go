@@ -56,7 +56,7 @@ type Server struct {
 // Bounds of the gRPC server.
 const (
 	maxStreams      = 4096             // on one connection; Envoy sends one stream a request
-	maxRequestBytes = 1 << 20          // a CheckRequest without body is a few KiB
+	maxRequestBytes = 16 << 20         // a few KiB without the body; beyond, grpc-go answers with an error before we are asked
 	connectionAge   = 10 * time.Minute // one HTTP/2 connection pins one replica: let Envoy spread anew
 	connectionGrace = 30 * time.Second
 )

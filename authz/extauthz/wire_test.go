@@ -140,7 +140,7 @@ func TestHeaderListReadsEveryHeader(t *testing.T) {
 	if err := readRequest(marshal(t, check), &got); err != nil {
 		t.Fatal(err)
 	}
-	want := authz.Request{Authorization: "Bearer two", Authorizations: 2, ForwardedFor: "192.0.2.1,192.0.2.2", GRPC: true, RouteName: "r", HasScopes: true}
+	want := authz.Request{Authorization: "Bearer two", Authorizations: 2, ForwardedFor: "192.0.2.1,192.0.2.2", GRPC: true, RouteName: "r"}
 	if diff := cmp.Diff(want, got, cmpopts.EquateComparable(netip.Addr{})); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
@@ -152,7 +152,7 @@ func randomDecision(r *rand.Rand) (*authz.Request, *authz.Decision) {
 	text := func() string {
 		return strings.Repeat("x", [...]int{0, 1, 5, 60, 120, 126, 127, 128, 130, 300, 17000}[r.IntN(11)])
 	}
-	d := &authz.Decision{ID: authz.NewID(), Allowed: r.IntN(2) == 0, Passed: r.IntN(6) == 0, TokenSent: r.IntN(2) == 0}
+	d := &authz.Decision{ID: authz.NewID(), Allowed: r.IntN(2) == 0, Passed: r.IntN(6) == 0, HideToken: r.IntN(3) == 0, TokenSent: r.IntN(2) == 0}
 	if r.IntN(8) > 0 {
 		d.Reason = deny.Reasons[r.IntN(len(deny.Reasons))]
 	}
@@ -167,7 +167,7 @@ func randomDecision(r *rand.Rand) (*authz.Request, *authz.Decision) {
 	if r.IntN(4) > 0 {
 		d.Route = &authz.Route{Name: text(), Pattern: "GET /x", API: &authz.API{Name: text(), Open: r.IntN(4) == 0, ForwardToken: r.IntN(2) == 0}}
 		if r.IntN(2) == 0 {
-			d.Route.Plan = strict
+			d.Route.Plan, d.Route.PlanName = strict, "strict"
 		}
 	}
 	if r.IntN(2) == 0 {

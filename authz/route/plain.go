@@ -88,6 +88,7 @@ type scan struct {
 	// overlong forms (%c0%af for "/") and surrogates.
 	more      int
 	low, high byte
+	lead      byte // of the sequence that is open
 }
 
 // idle reports whether no sequence is open that an ordinary byte would
@@ -95,6 +96,9 @@ type scan struct {
 func (s *scan) idle() bool { return s.more == 0 && s.percent == 0 && !s.parameters }
 
 func (s *scan) next(c byte, encoded bool) error {
+	if s.more > 0 && s.lead == 0xc2 && 0x80 <= c && c <= 0x9f {
+		return errControl // U+0080 to U+009F, of which U+0085 ends a line for some
+	}
 	if !s.continues(c) {
 		return errNotUTF8
 	}
@@ -138,7 +142,7 @@ func (s *scan) continues(c byte) bool {
 		s.low, s.high = 0x80, 0xbf
 		return true
 	}
-	s.low, s.high = 0x80, 0xbf
+	s.low, s.high, s.lead = 0x80, 0xbf, c
 	switch {
 	case c < 0x80:
 	case c < 0xc2: // a continuation without a lead, or an overlong form

@@ -134,6 +134,10 @@ func TestPlain(t *testing.T) {
 		{"/a%u002e", both, errBadEscape},
 
 		{"/a%c0%afb", both, errNotUTF8}, // "/" in two bytes
+		{"/a%c2%85b", both, errControl}, // U+0085, a line end for some
+		{"/a%C2%9F", both, errControl},
+		{"/a\u0080b", both, errControl},
+		{"/a%c2%a0b", both, nil},
 		{"/a%c1%9cb", both, errNotUTF8},
 		{"/%c0%ae%c0%ae/b", both, errNotUTF8},
 		{"/a%e0%80%afb", both, errNotUTF8},

@@ -56,7 +56,12 @@ func (a *app) clientCreate() *cobra.Command {
 	var f clientFlags
 	c := a.outputFlag(&cobra.Command{
 		Use: "create --name NAME --scope SCOPE...", Short: "Create a client; prints its secret, this once", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.createClient(cmd.Context(), &f) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if cmd.Flags().Changed("ip") && len(f.ips) == 0 {
+				return usageError{errNoIP}
+			}
+			return a.createClient(cmd.Context(), &f)
+		},
 	})
 	flags := c.Flags()
 	flags.StringVar(&f.client.Name, "name", "", "`NAME` for people")
@@ -114,6 +119,9 @@ func (a *app) createClient(ctx context.Context, f *clientFlags) error {
 		return nil
 	})
 }
+
+// errNoIP keeps an unset variable from opening a client to the whole world.
+var errNoIP = errors.New("--ip is empty: an address or range is needed; leave the flag out of create, or say update --anywhere, to trust every address")
 
 func planNames(c *config.Config) []string {
 	var names []string
@@ -237,6 +245,8 @@ Name, plan, environment and token lifetime are fixed when a client is made.`,
 			switch {
 			case newScopes == nil && newIPs == nil:
 				return usageError{errors.New("nothing to change: give --scope, --ip or --anywhere; name and duration of a client are fixed")}
+			case cmd.Flags().Changed("ip") && len(ips) == 0:
+				return usageError{errNoIP}
 			case anywhere && len(ips) > 0:
 				return usageError{errors.New("--anywhere and --ip contradict each other")}
 			}
@@ -274,19 +284,59 @@ func (a *app) clientDelete() *cobra.Command {
 }
 
 func (a *app) configCommand() *cobra.Command {
-	return group("config", "Look at the configuration", &cobra.Command{
+	return group("config", "Look at the configuration", a.outputFlag(&cobra.Command{
 		Use: "check", Short: "Report every fault of the configuration at once", Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
-			c, _, err := a.loadConfig()
-			if err != nil {
-				_, _ = fmt.Fprintln(a.err, err)
-				return silentError{}
+		RunE: func(*cobra.Command, []string) error { return a.checkConfig() },
+	}))
+}
+
+// checkConfig looks at all that serve would read of the configuration.
+func (a *app) checkConfig() error {
+	c, _, err := a.loadConfig()
+	var faults []string
+	if err != nil {
+		faults = strings.Split(err.Error(), "\n")
+	} else {
+		for i := range c.Trust {
+			if c.Trust[i].JWKSFile == "" {
+				continue
 			}
-			for _, w := range c.Warnings {
-				_, _ = fmt.Fprintln(a.err, "warning:", w)
+			if _, err := fileKeys(&c.Trust[i]); err != nil {
+				faults = append(faults, err.Error())
 			}
-			a.printf("%s is good\n", a.configFile)
-			return nil
-		},
-	})
+		}
+	}
+	if a.wantJSON() {
+		report := struct {
+			Good     bool     `json:"good"`
+			Faults   []string `json:"faults"`
+			Warnings []string `json:"warnings"`
+		}{len(faults) == 0, append([]string{}, faults...), []string{}}
+		if c != nil {
+			report.Warnings = append(report.Warnings, c.Warnings...)
+		}
+		if err := a.printJSON(report); err != nil {
+			return err
+		}
+	} else {
+		a.printFaults(c, faults)
+	}
+	if len(faults) > 0 {
+		return silentError{}
+	}
+	return nil
+}
+
+func (a *app) printFaults(c *config.Config, faults []string) {
+	for _, fault := range faults {
+		_, _ = fmt.Fprintln(a.err, fault)
+	}
+	if c != nil {
+		for _, w := range c.Warnings {
+			_, _ = fmt.Fprintln(a.err, "warning:", w)
+		}
+	}
+	if len(faults) == 0 {
+		a.printf("%s is good\n", a.configFile)
+	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/spf13/cobra"
@@ -33,6 +34,9 @@ func (a *app) envoyBootstrap() *cobra.Command {
 			}
 			if err := f.Validate(); err != nil {
 				return usageError{err}
+			}
+			if hops := c.ClientIP.TrustedHops + 1; f.TokenEndpoint != "" && c.ClientIP.HTTPTrustedHops != hops {
+				_, _ = fmt.Fprintf(a.err, "tollgate: warning: client_ip.http_trusted_hops is %d, but %d proxies stand in front of the token endpoint, this Envoy among them: callers would share one budget of failures, and trusted addresses would not be seen\n", c.ClientIP.HTTPTrustedHops, hops)
 			}
 			text, err := envoy.YAML(f)
 			if err != nil {

@@ -103,7 +103,7 @@ func explain(ctx context.Context, g *authz.Gate, q *question, live bool) (*expla
 			step.Result = s.Err.Error()
 		}
 		if s.Name == "limits" && !live {
-			step.Saw += " (left: unknown, no serve runs)"
+			step.Saw = "plan " + d.Identity.Plan + ", left: unknown, no serve runs"
 		}
 		e.Steps = append(e.Steps, step)
 	}
@@ -111,7 +111,7 @@ func explain(ctx context.Context, g *authz.Gate, q *question, live bool) (*expla
 		e.Route, e.Source = d.Route.Pattern, d.Route.Source
 	}
 	for _, s := range d.Limits.All() {
-		limit := explainedLimit{Limit: s.Plan.Name + "." + s.Kind.String(), Left: s.Remaining, Of: s.Limit}
+		limit := explainedLimit{Limit: d.LimitName(&s), Left: s.Remaining, Of: s.Limit}
 		if !live {
 			limit.Left = "unknown"
 		}

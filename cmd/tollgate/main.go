@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime"
 	"strings"
 	"syscall"
 	_ "time/tzdata" // an image from scratch has no time zones
@@ -154,11 +155,14 @@ func (a *app) outputFlag(c *cobra.Command) *cobra.Command {
 func (a *app) wantJSON() bool { return a.output == "json" }
 
 func (a *app) versionCommand() *cobra.Command {
-	return &cobra.Command{
+	return a.outputFlag(&cobra.Command{
 		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
+			if a.wantJSON() {
+				return a.printJSON(map[string]string{"version": version, "go": runtime.Version()})
+			}
 			a.printf("tollgate %s\n", version)
 			return nil
 		},
-	}
+	})
 }

@@ -29,6 +29,7 @@ type node struct {
 	log     *slog.Logger
 	now     func() time.Time
 	load    func() (*config.Config, *authz.Policy, error) // for reloads
+	hangup  <-chan os.Signal                              // asks for one
 	metrics *nodeMetrics
 
 	config   atomic.Pointer[config.Config]
@@ -61,43 +62,46 @@ const (
 )
 
 // newNode opens the store and wires everything. Nothing listens yet.
-func newNode(ctx context.Context, c *config.Config, p *authz.Policy, log *slog.Logger, registry *prometheus.Registry) (n *node, err error) {
-	n = &node{log: log, now: time.Now}
-	defer func() {
-		if err != nil {
-			n.close()
-		}
-	}()
+func newNode(ctx context.Context, c *config.Config, p *authz.Policy, log *slog.Logger, registry *prometheus.Registry) (*node, error) {
+	n := &node{log: log, now: time.Now}
+	if err := n.wire(ctx, c, p, registry); err != nil {
+		n.close()
+		return nil, err
+	}
+	return n, nil
+}
+
+func (n *node) wire(ctx context.Context, c *config.Config, p *authz.Policy, registry *prometheus.Registry) error {
 	n.config.Store(c)
 	secret, err := loadSecrets(c, rand.Reader)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if n.store, err = sqlite.Open(ctx, sqlite.Config{Path: c.Store.SQLite, KEK: secret.encryption, Now: n.now}); err != nil {
-		return nil, err
+		return err
 	}
 	signing, err := n.store.EnsureSigningKey(ctx, c.Tokens.SigningAlgorithm, rand.Reader, n.now())
 	if err != nil {
-		return nil, err
+		return err
 	}
 	all, err := n.store.SigningKeys(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if n.own, err = ownTrust(c.Issuer, all); err != nil {
-		return nil, err
+		return err
 	}
 	if n.registry, err = tokens.NewRegistry(ctx, n.store, n.now()); err != nil {
-		return nil, err
+		return err
 	}
 	if err := n.makeTables(c.Limits.MaxMemory); err != nil {
-		return nil, err
+		return err
 	}
 	n.verifier = tokens.NewVerifier(n.registry, n.cache)
 	n.gate = authz.New(authz.Config{Policy: p, Tokens: n.verifier, Limits: n.limits, Now: n.now})
-	n.issuers = issuers{cacheDir: cacheDir(c), client: tokens.NewFetchClient(), now: n.now, log: log}
+	n.issuers = issuers{cacheDir: cacheDir(c), client: tokens.NewFetchClient(), now: n.now, log: n.log}
 	n.metrics = newNodeMetrics(registry, n)
-	return n, n.makeServers(c, &secret.pepper, signing, all, registry)
+	return n.makeServers(c, &secret.pepper, signing, all, registry)
 }
 
 // cacheDir is where key sets outlive a restart: beside the store.
@@ -188,7 +192,7 @@ func (c clients) Client(ctx context.Context, idOrAlias string) (*tokens.Client, 
 // newHTTP is a server that slow or greedy connections cannot hold up.
 func (n *node) newHTTP(h http.Handler) *http.Server {
 	return &http.Server{
-		Handler: h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 15 * time.Second,
+		Handler: h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 5 * time.Second, WriteTimeout: 15 * time.Second,
 		IdleTimeout: time.Minute, MaxHeaderBytes: 32 << 10, ErrorLog: slog.NewLogLogger(n.log.Handler(), slog.LevelDebug),
 	}
 }
@@ -281,7 +285,16 @@ func listen(ctx context.Context, address string) (net.Listener, error) {
 	if err := removeStale(ctx, path); err != nil {
 		return nil, err
 	}
-	return lc.Listen(ctx, "unix", path)
+	l, err := lc.Listen(ctx, "unix", path)
+	if err != nil {
+		return nil, err
+	}
+	// An Envoy that runs as another user must be able to connect. Whom to keep
+	// out is for the folder's mode to say, as it is for TCP on loopback.
+	if err := os.Chmod(path, 0o666); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	return l, nil
 }
 
 func cutUnix(address string) (path string, ok bool) {
@@ -291,6 +304,8 @@ func cutUnix(address string) (path string, ok bool) {
 	}
 	return "", false
 }
+
+var errServed = errors.New("another process serves")
 
 // removeStale removes a socket that a process has left behind; one on which
 // somebody still answers is an error.
@@ -308,7 +323,7 @@ func removeStale(ctx context.Context, path string) error {
 	var d net.Dialer
 	if conn, err := d.DialContext(ctx, "unix", path); err == nil {
 		_ = conn.Close()
-		return fmt.Errorf("another process serves on %s", path)
+		return fmt.Errorf("%w on %s", errServed, path)
 	}
 	return os.Remove(path)
 }

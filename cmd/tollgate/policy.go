@@ -48,13 +48,32 @@ func newPolicy(c *config.Config) (*authz.Policy, error) {
 	policy := authz.PolicyConfig{
 		Plans: plans, Audience: c.Tokens.Audience, TrustedHops: c.ClientIP.TrustedHops, Enforce: c.Enforce,
 	}
+	routePlans, err := newRoutePlans(plans)
+	if err != nil {
+		return nil, err
+	}
 	for i := range c.APIs {
-		policy.APIs = append(policy.APIs, newAPI(&c.APIs[i], plans))
+		policy.APIs = append(policy.APIs, newAPI(&c.APIs[i], routePlans))
 	}
 	return authz.NewPolicy(policy)
 }
 
-func newAPI(c *config.API, plans map[string]*limiter.Plan) *authz.API {
+// newRoutePlans makes the plans that routes charge in addition. Counters belong to
+// a plan's name; these have another, so that a client whose own plan is the
+// route's too is charged in both.
+func newRoutePlans(plans map[string]*limiter.Plan) (map[string]*limiter.Plan, error) {
+	ofRoutes := make(map[string]*limiter.Plan, len(plans))
+	for name, p := range plans {
+		plan, err := limiter.NewPlan("route:"+name, p.Burst, p.PerMinute)
+		if err != nil {
+			return nil, err
+		}
+		ofRoutes[name] = plan
+	}
+	return ofRoutes, nil
+}
+
+func newAPI(c *config.API, routePlans map[string]*limiter.Plan) *authz.API {
 	api := &authz.API{
 		Name: c.Name, Hosts: c.Hosts, SandboxHosts: c.SandboxHosts, Audience: c.Audience,
 		Open: c.Auth == "none", ForwardToken: c.ForwardToken, Source: c.Source,
@@ -62,7 +81,7 @@ func newAPI(c *config.API, plans map[string]*limiter.Plan) *authz.API {
 	}
 	for _, r := range c.Routes {
 		api.Routes = append(api.Routes, &authz.Route{
-			Name: r.Name, Pattern: r.Match, Scopes: r.Scopes, AnyScope: r.AnyScope, Plan: plans[r.Plan], Source: r.Source,
+			Name: r.Name, Pattern: r.Match, Scopes: r.Scopes, AnyScope: r.AnyScope, Plan: routePlans[r.Plan], PlanName: r.Plan, Source: r.Source,
 		})
 	}
 	return api

@@ -41,17 +41,20 @@ func loadSecret(text string, store config.Store, purpose string, random io.Reade
 		_, err = io.ReadFull(random, key[:])
 		return key, err
 	default:
-		if text, err = secretFile(store.SQLite+"."+purpose, random); err != nil {
+		if text, err = secretFile(store.SQLite, purpose, random); err != nil {
 			return key, err
 		}
 	}
 	return sha256.Sum256([]byte("tollgate " + purpose + "\x00" + text)), nil
 }
 
-// secretFile reads a secret, or makes the file. Two processes that start at the
-// same time end up with one secret: the file appears whole or not at all, and
-// whoever is second reads what the first has made.
-func secretFile(path string, random io.Reader) (string, error) {
+// secretFile reads the secret beside a store, or makes it for a store that is
+// not there yet: a new secret beside an old store would fit nothing in it. Two
+// processes that start at the same time end up with one secret: the file appears
+// whole or not at all, and whoever is second reads what the first has made.
+func secretFile(store, purpose string, random io.Reader) (string, error) {
+	path := store + "." + purpose
+	_, missing := os.Stat(store) // before the secret is looked for: it is made first
 	if text, err := os.ReadFile(path); err == nil {
 		if len(text) < 32 {
 			return "", fmt.Errorf("%s is damaged: %d bytes, at least 32 are needed", path, len(text))
@@ -59,6 +62,9 @@ func secretFile(path string, random io.Reader) (string, error) {
 		return string(text), nil
 	} else if !errors.Is(err, os.ErrNotExist) {
 		return "", err
+	}
+	if missing == nil {
+		return "", fmt.Errorf("%s is missing beside the store that was made with it: restore the file from a backup, or move the store away to start anew", path)
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return "", err

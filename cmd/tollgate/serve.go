@@ -71,6 +71,9 @@ func (a *app) newLogger(level, format string) (*slog.Logger, error) {
 
 // serve runs until ctx ends.
 func (a *app) serve(ctx context.Context, log *slog.Logger) error {
+	hangup := make(chan os.Signal, 1) // from now on: without a handler SIGHUP would end a process that starts
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
 	c, p, err := a.loadConfig()
 	if err != nil {
 		return err
@@ -83,7 +86,7 @@ func (a *app) serve(ctx context.Context, log *slog.Logger) error {
 		return err
 	}
 	defer n.close()
-	n.load = a.loadConfig
+	n.load, n.hangup = a.loadConfig, hangup
 	return n.run(ctx)
 }
 
@@ -175,7 +178,11 @@ func (n *node) open(ctx context.Context) (services []service, err error) {
 	}
 	if !c.Store.Memory {
 		l, err := listen(ctx, "unix:"+adminSocket(c))
-		if err != nil {
+		switch {
+		case errors.Is(err, errServed): // an overlapping restart: commands go to the older process
+			n.log.Warn("commands that need live counters are answered by another serve on this store", "error", err)
+			return services, nil
+		case err != nil:
 			return services, fmt.Errorf("the socket for commands: %w", err)
 		}
 		services = append(services, service{"admin", l, n.admin.Serve})
@@ -225,14 +232,11 @@ func (n *node) housekeep(ctx context.Context) {
 }
 
 func (n *node) reloadOnSignal(ctx context.Context) {
-	hangup := make(chan os.Signal, 1)
-	signal.Notify(hangup, syscall.SIGHUP)
-	defer signal.Stop(hangup)
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-hangup:
+		case <-n.hangup:
 			n.reload(context.WithoutCancel(ctx))
 		}
 	}

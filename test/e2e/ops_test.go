@@ -1,10 +1,13 @@
 package e2e
 
 import (
+	"bytes"
 	"encoding/json"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -165,7 +168,7 @@ func TestCommandLine(t *testing.T) {
 		{"client create", 2, "no scope"}, {"client create --name x --scope a --ip 10.0.0.1/8", 2, "10.0.0.0/8"}, {"client create --name x --scope a --plan none", 2, "slow"},
 		{"client create --name x --scope a --format classic", 2, "not supported yet"}, {"client create --name x --scope a --refresh", 2, "not supported yet"},
 		{"client create --name x --scope a --environment test", 2, "sandbox"}, {"client create --name x --scope a\\b", 2, "scope"}, {"client create --name x --scope a --token-ttl 1ms", 2, "whole seconds"},
-		{"client update x", 2, "nothing to change"}, {"client update x --scope a", 1, "x"}, {"client delete x", 1, "x"}, {"client delete", 2, "arg"},
+		{"client update x", 2, "nothing to change"}, {"client update x --ip=", 2, "--anywhere"}, {"client create --name x --scope a --ip=", 2, "--ip is empty"}, {"version --output json", 0, ""}, {"config check --output json", 0, ""}, {"client update x --scope a", 1, "x"}, {"client delete x", 1, "x"}, {"client delete", 2, "arg"},
 		{"client list --output xml", 2, "json"}, {"envoy bootstrap", 2, "pstream"}, {"explain", 2, "--url"}, {"explain --url /x", 2, "URL"}, {"serve --log-level loud", 2, "debug"},
 		{"serve --unknown", 2, "unknown"}, {"demo --once=maybe", 2, "once"},
 	} {
@@ -209,6 +212,42 @@ func TestDocsComposeFrontIsCurrent(t *testing.T) {
 	for _, path := range envoys {
 		if err := envoy.Validate(t.Context(), path, out); err != nil {
 			t.Errorf("Envoy %s: %v", versionOf(path), err)
+		}
+	}
+}
+
+// TestStartErrorsNameTheCause: serve exits 1 and says what is wrong, and a
+// mended cause lets it start.
+func TestStartErrorsNameTheCause(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		damage func(s *stack) error
+		says   string
+	}{
+		"another encryption key": {func(s *stack) error {
+			return os.WriteFile(filepath.Join(s.dir, "data", "tollgate.db.encryption-key"), bytes.Repeat([]byte("A"), 43), 0o600)
+		}, "keys.encryption_key"},
+		"encryption key gone": {func(s *stack) error { return os.Remove(filepath.Join(s.dir, "data", "tollgate.db.encryption-key")) }, "missing beside the store"},
+		"pepper gone":         {func(s *stack) error { return os.Remove(filepath.Join(s.dir, "data", "tollgate.db.pepper")) }, "missing beside the store"},
+		"store damaged": {func(s *stack) error {
+			return os.WriteFile(filepath.Join(s.dir, "data", "tollgate.db"), bytes.Repeat([]byte("garbage "), 1000), 0o600)
+		}, "database"},
+		"port taken": {func(s *stack) error {
+			l, err := net.Listen("tcp", s.ops)
+			if err == nil {
+				s.t.Cleanup(func() { _ = l.Close() })
+			}
+			return err
+		}, "listen.ops"},
+	} {
+		s := newTollgate(t, commonConfig)
+		s.stopServe(syscall.SIGTERM)
+		if err := tt.damage(s); err != nil {
+			t.Fatal(err)
+		}
+		_, complaint, status := s.tryTollgate("serve")
+		if status != 1 || !strings.Contains(complaint, "tollgate: error: ") || !strings.Contains(complaint, tt.says) {
+			t.Errorf("%s: status %d, says %q; want 1 and %q", name, status, complaint, tt.says)
 		}
 	}
 }

@@ -49,6 +49,11 @@ func Parse(name string, data []byte, dir string, getenv func(string) (string, bo
 	if len(c.APIs) == 0 {
 		c.warn("apis is empty: every request is refused")
 	}
+	for i := range c.APIs {
+		if c.APIs[i].Auth == "none" && len(c.APIs[i].Routes) == 0 {
+			c.warn("apis." + c.APIs[i].Name + ": auth: none opens routes, and the API has none: its hosts refuse every request; add match: / to open them")
+		}
+	}
 	if len(r.later) > 0 {
 		slices.Sort(r.later)
 		c.warn("accepted but not enforced yet: " + strings.Join(slices.Compact(r.later), ", "))

@@ -1,12 +1,14 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/tollgate-authz/tollgate/authz/route"
 	"github.com/tollgate-authz/tollgate/tokens"
 )
 
@@ -26,6 +28,40 @@ func (r *reader) validate(c *Config) {
 	}
 	r.apis(c)
 	r.environments(c.APIs)
+	r.conflicts(c.APIs)
+}
+
+// conflicts finds routes that no rule tells apart. The table that serves them is
+// the judge.
+func (r *reader) conflicts(apis []API) {
+	var entries []route.Entry
+	var paths []string
+	for i := range apis {
+		for _, host := range slices.Concat(apis[i].Hosts, apis[i].SandboxHosts) {
+			for j := range apis[i].Routes {
+				path := index(index("apis", i)+".routes", j) + ".match"
+				entries = append(entries, route.Entry{Host: host, Pattern: apis[i].Routes[j].Match, Source: r.file + ":" + r.at(path).String()})
+				paths = append(paths, path)
+			}
+		}
+	}
+	_, err := route.New(nil, entries)
+	joined, _ := err.(interface{ Unwrap() []error })
+	if joined == nil {
+		return
+	}
+	said := map[[2]string]bool{} // two routes share several hosts, and conflict once
+	for _, err := range joined.Unwrap() {
+		var fault *route.EntryError
+		if !errors.As(err, &fault) || fault.Other < 0 {
+			continue // a host or pattern that its own place has reported
+		}
+		pair := [2]string{paths[fault.Index], paths[fault.Other]}
+		if r.places[pair[0]].names == nil && r.places[pair[1]].names == nil && !said[pair] {
+			r.fault(pair[0], "%v", fault.Err)
+		}
+		said[pair] = true
+	}
 }
 
 // quote shows a value, or the variable that stands for it.
@@ -147,9 +183,9 @@ func (r *reader) name(taken map[string]string, name, path, what string) {
 	taken[name] = path
 }
 
-func (r *reader) route(c *Config, a *API, route *Route, path string) {
-	r.plan(c, path+".plan", route.Plan)
-	escapes := strings.ToLower(route.Match)
+func (r *reader) route(c *Config, a *API, rt *Route, path string) {
+	r.plan(c, path+".plan", rt.Plan)
+	escapes := strings.ToLower(rt.Match)
 	semicolon := strings.Contains(escapes, ";") || strings.Contains(escapes, "%3b")
 	if semicolon && !slices.Contains(a.AllowInPath, ";") {
 		r.fault(path+".match", `no request can match: paths with a semicolon are refused before routes are looked up; add ";" to the API's allow_in_path`)
