@@ -37,7 +37,7 @@ type Decision struct {
 // Environment is the host's, or the token's where the host is unknown.
 func (d *Decision) Environment() tokens.Environment {
 	if d.environment == "" && d.Identity != nil {
-		return d.Identity.Environment
+		return d.Identity.Environment()
 	}
 	return d.environment
 }

@@ -41,7 +41,7 @@ func (c *check) saw(step string) string {
 		if c.Identity == nil {
 			return fmt.Sprintf("client %s is not registered", c.token.ClientID)
 		}
-		return fmt.Sprintf("client %s, account %s, plan %s", c.Identity.Client, c.Identity.Account, c.Identity.Plan)
+		return fmt.Sprintf("client %s, account %s, plan %s", c.Identity.ClientID(), c.Identity.Account(), c.Identity.Plan())
 	case "source":
 		return c.sawSource()
 	case "scope":
@@ -61,8 +61,8 @@ func (c *check) sawToken() string {
 
 func (c *check) sawSource() string {
 	list := "no list of trusted ranges"
-	if len(c.Identity.TrustedIPs) > 0 {
-		list = fmt.Sprintf("trusted %s", c.Identity.TrustedIPs)
+	if len(c.Identity.TrustedIPs()) > 0 {
+		list = fmt.Sprintf("trusted %s", c.Identity.TrustedIPs())
 	}
 	return fmt.Sprintf("source %s, %s", c.source(c.policy.TrustedHops), list)
 }
@@ -79,7 +79,7 @@ func (c *check) sawScope() string {
 }
 
 func (c *check) sawLimits() string {
-	text := "plan " + c.Identity.Plan
+	text := "plan " + c.Identity.Plan()
 	for i := range c.Limits.Count {
 		s := &c.Limits.Standings[i]
 		text += fmt.Sprintf("; %s %d left of %d", c.LimitName(s), s.Remaining, s.Limit)

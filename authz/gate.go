@@ -179,8 +179,8 @@ func (g *Gate) verify(ctx context.Context, c *check) error {
 		return deny.InvalidToken.Because("its audience (aud) is none of this API's")
 	}
 	c.token, c.Identity = token, token.Identity()
-	if c.Identity != nil && c.environment != "" && c.Identity.Environment != c.environment {
-		return deny.InvalidToken.Because("a %s token on a %s host", c.Identity.Environment, c.environment)
+	if c.Identity != nil && c.environment != "" && c.Identity.Environment() != c.environment {
+		return deny.InvalidToken.Because("a %s token on a %s host", c.Identity.Environment(), c.environment)
 	}
 	return nil
 }
@@ -202,10 +202,10 @@ func rejectRevoked(c *check) error {
 }
 
 func requireSource(c *check) error {
-	if len(c.Identity.TrustedIPs) == 0 {
+	if len(c.Identity.TrustedIPs()) == 0 {
 		return nil
 	}
-	if source := c.source(c.policy.TrustedHops); !tokens.Trusts(c.Identity.TrustedIPs, source) {
+	if source := c.source(c.policy.TrustedHops); !tokens.Trusts(c.Identity.TrustedIPs(), source) {
 		return deny.Restricted.Because("source %s is in none of the client's trusted ranges", source)
 	}
 	return nil
@@ -233,16 +233,16 @@ func requireScope(c *check) error {
 // spend charges burst and per-minute limits of the client's plan, and of the
 // route's plan beside it.
 func (g *Gate) spend(c *check) error {
-	plan := c.policy.Plans[c.Identity.Plan]
+	plan := c.policy.Plans[c.Identity.Plan()]
 	if plan == nil {
-		return fmt.Errorf("plan %q of client %s is not configured", c.Identity.Plan, c.Identity.Client)
+		return fmt.Errorf("plan %q of client %s is not configured", c.Identity.Plan(), c.Identity.ClientID())
 	}
 	plans := [2]*limiter.Plan{plan, c.Route.Plan}
 	charged := plans[:1]
 	if c.Route.Plan != nil {
 		charged = plans[:2]
 	}
-	who := g.limits.Subject(c.Identity.Issuer, c.Identity.TokenID)
+	who := g.limits.Subject(c.Identity.Issuer(), c.Identity.TokenID())
 	if c.trace != nil {
 		g.limits.Look(c.now, who, charged, &c.Limits)
 	} else {

@@ -5,28 +5,63 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"unique"
 )
 
 // Identity is whom a verified token speaks for right now: its claims, cut down
 // to what its client still has (contract section 3, effective scopes). It is
-// made once for a token and made anew when the client changes.
+// made once for a token and made anew when the client changes. It is small,
+// because there is one for every token in the cache: what client or issuer say
+// is asked of them.
 type Identity struct {
-	Client      string
-	Account     string
-	Plan        string
-	Environment Environment
-	Issuer      string
-	Subject     string
-	TokenID     string
-	Scopes      []string
-	ScopeList   string // Scopes separated by spaces
-	TrustedIPs  []netip.Prefix
+	Token     *Token
+	Client    *Client  // the local client as it was then; nil for a foreign token
+	Scopes    []string // effective
+	ScopeList string   // Scopes separated by spaces
+}
 
-	// Encoded is what the writer of answers makes of the fields above. It is kept
-	// here because it lives and dies with them; only the writer knows its type.
-	Encoded atomic.Value
+// ClientID is the OAuth client; of a foreign token, what its client_claim says.
+func (id *Identity) ClientID() string { return id.Token.ClientID }
 
-	client *Client // the state of the client it was made from; nil for foreign tokens
+// TokenID names the token: its jti, or a hash of its claims.
+func (id *Identity) TokenID() string { return id.Token.ID }
+
+// Issuer is the iss of the token.
+func (id *Identity) Issuer() string { return id.Token.Trust.Issuer }
+
+// Subject is the sub of the token.
+func (id *Identity) Subject() string { return id.Token.Subject }
+
+// Account is whose limits count.
+func (id *Identity) Account() string {
+	if id.Client != nil {
+		return id.Client.Account
+	}
+	return id.Token.Trust.Account
+}
+
+// Plan names the limits.
+func (id *Identity) Plan() string {
+	if id.Client != nil {
+		return id.Client.Plan
+	}
+	return id.Token.Trust.Plan
+}
+
+// Environment is the one that the token is good for.
+func (id *Identity) Environment() Environment {
+	if id.Client != nil {
+		return id.Client.Environment
+	}
+	return id.Token.Trust.Environment
+}
+
+// TrustedIPs are where the token may be used from; none: anywhere.
+func (id *Identity) TrustedIPs() []netip.Prefix {
+	if id.Client != nil {
+		return id.Client.TrustedIPs
+	}
+	return nil
 }
 
 // identityCache holds the identity last made for a token.
@@ -40,7 +75,7 @@ func (t *Token) Identity() *Identity {
 			return nil
 		}
 	}
-	if id := t.view.last.Load(); id != nil && id.client == client {
+	if id := t.view.last.Load(); id != nil && id.Client == client {
 		return id
 	}
 	id := t.identify(client)
@@ -49,15 +84,14 @@ func (t *Token) Identity() *Identity {
 }
 
 func (t *Token) identify(client *Client) *Identity {
-	id := &Identity{
-		Client: t.ClientID, Account: t.Trust.Account, Plan: t.Trust.Plan, Environment: t.Trust.Environment,
-		Issuer: t.Trust.Issuer, Subject: t.Subject, TokenID: t.ID, Scopes: t.Scopes, client: client,
-	}
+	id := &Identity{Token: t, Client: client, Scopes: t.Scopes}
 	if client != nil {
-		id.Account, id.Plan, id.Environment, id.TrustedIPs = client.Account, client.Plan, client.Environment, client.TrustedIPs
-		id.Scopes = slices.DeleteFunc(slices.Clone(t.Scopes), func(s string) bool { return !slices.Contains(client.Scopes, s) })
+		lost := func(s string) bool { return !slices.Contains(client.Scopes, s) }
+		if slices.ContainsFunc(t.Scopes, lost) {
+			id.Scopes = slices.DeleteFunc(slices.Clone(t.Scopes), lost)
+		}
 	}
-	id.ScopeList = strings.Join(id.Scopes, " ")
+	id.ScopeList = unique.Make(strings.Join(id.Scopes, " ")).Value()
 	return id
 }
 

@@ -59,7 +59,7 @@ func (v *Verifier) Verify(ctx context.Context, bearer string, now time.Time) (*T
 	// A token whose client is not known (deleted, or not yet heard of) is looked
 	// at afresh each time.
 	if v.cache != nil && now.Before(t.Expires) && (t.client != nil || !t.Trust.Own) {
-		v.cache.put(t, len(bearer), t.Expires.Sub(now))
+		v.cache.put(t, t.Expires.Sub(now))
 	}
 	return t, nil
 }

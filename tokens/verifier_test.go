@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"maps"
 	"math/big"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -136,7 +137,7 @@ func TestC2_VerifiesOwnTokens(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if id := token.Identity(); id == nil || id.ScopeList != "a:read" || id.TokenID != "id1" || id.Client != "client1" {
+		if id := token.Identity(); id == nil || id.ScopeList != "a:read" || id.TokenID() != "id1" || id.ClientID() != "client1" {
 			t.Errorf("identity %+v, want client1 with a:read alone", id)
 		}
 		v.cache.Wait()
@@ -251,7 +252,7 @@ func TestV7_ForeignIssuers(t *testing.T) {
 		t.Fatal(err)
 	}
 	id := token.Identity()
-	if id.Client != "app7" || id.Account != "partners" || id.ScopeList != "a:read c:read" || id.Subject != "client1" || id.Environment != Production {
+	if id.ClientID() != "app7" || id.Account() != "partners" || id.ScopeList != "a:read c:read" || id.Subject() != "client1" || id.Environment() != Production {
 		t.Errorf("identity %+v", id)
 	}
 	again, err := v.Verify(t.Context(), f.token(t, map[string]any{"typ": "JWT"}, foreign), start)
@@ -271,7 +272,7 @@ func TestV7_ForeignIssuers(t *testing.T) {
 	}
 	// A foreign token never speaks for a local client, whatever it claims.
 	sly, err := v.Verify(t.Context(), f.token(t, nil, with(map[string]any{"client_id": "client1", "azp": "client1"})), start)
-	if err != nil || sly.client != nil || sly.Identity().Account != "partners" {
+	if err != nil || sly.client != nil || sly.Identity().Account() != "partners" {
 		t.Errorf("a foreign token became a local client: %+v, %v", sly, err)
 	}
 }
@@ -381,4 +382,37 @@ func BenchmarkFirstSight(b *testing.B) {
 			}
 		}
 	})
+}
+
+// TestB10_CacheWeighsWhatItHolds: the bound of the cache is one of real memory.
+func TestB10_CacheWeighsWhatItHolds(t *testing.T) {
+	f := newForge(t)
+	v := newTestVerifier(t, f.ownTrust(t))
+	cache, err := NewCache(64 << 20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cache.Close()
+	v.cache = cache
+	const n = 20_000
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	var counted int64
+	for i := range n {
+		token, err := v.Verify(t.Context(), f.token(t, nil, map[string]any{"jti": fmt.Sprintf("token-%d", i)}), start)
+		if err != nil {
+			t.Fatal(err)
+		}
+		token.Identity()
+		counted += token.cost()
+	}
+	cache.Wait()
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	used := int64(after.HeapAlloc) - int64(before.HeapAlloc)
+	if used > counted*5/4 {
+		t.Errorf("%d tokens take %d bytes and are counted as %d", n, used, counted)
+	}
+	runtime.KeepAlive(cache)
 }

@@ -40,7 +40,7 @@ func (l Log) Observe(req *authz.Request, d *authz.Decision, took time.Duration) 
 		attrs = append(attrs, slog.String("api", d.Route.API.Name), slog.String("route", d.Route.Label()))
 	}
 	if id := d.Identity; id != nil {
-		attrs = append(attrs, slog.String("client", id.Client), slog.String("account", id.Account), slog.String("token_id", id.TokenID))
+		attrs = append(attrs, slog.String("client", id.ClientID()), slog.String("account", id.Account()), slog.String("token_id", id.TokenID()))
 	}
 	if d.Cause != nil {
 		attrs = append(attrs, slog.String("cause", d.Cause.Error()))

@@ -18,8 +18,10 @@ const (
 // proto/tollgate/v1 describes it. It is given on allow and on deny.
 func appendMetadata(dst []byte, d *authz.Decision, reason *deny.Reason) []byte {
 	dst, mark := begin(dst, responseMetadata)
-	if d.Identity != nil {
-		dst = append(dst, encodedIdentity(d.Identity).metadata...)
+	if id := d.Identity; id != nil {
+		dst = appendTextEntry(dst, "client", id.ClientID())
+		dst = appendTextEntry(dst, "account", id.Account())
+		dst = appendListEntry(dst, "scopes", id.Scopes)
 	}
 	if d.Route != nil {
 		dst = appendTextEntry(dst, "api", d.Route.API.Name)

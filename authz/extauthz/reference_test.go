@@ -131,8 +131,8 @@ func referenceMetadata(d *authz.Decision) *structpb.Struct {
 		}
 	}
 	if id := d.Identity; id != nil {
-		set("client", id.Client)
-		set("account", id.Account)
+		set("client", id.ClientID())
+		set("account", id.Account())
 		scopes := &structpb.ListValue{}
 		for _, scope := range id.Scopes {
 			scopes.Values = append(scopes.Values, structpb.NewStringValue(scope))

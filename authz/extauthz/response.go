@@ -37,13 +37,13 @@ type identityHeader struct {
 // identityHeaders are set on every allowed request; those without a value are
 // removed, so that none can be forged (contract section 3).
 var identityHeaders = []identityHeader{
-	{"x-tollgate-client", func(id *tokens.Identity) string { return id.Client }},
-	{"x-tollgate-account", func(id *tokens.Identity) string { return id.Account }},
+	{"x-tollgate-client", func(id *tokens.Identity) string { return id.ClientID() }},
+	{"x-tollgate-account", func(id *tokens.Identity) string { return id.Account() }},
 	{"x-tollgate-scopes", func(id *tokens.Identity) string { return id.ScopeList }},
-	{"x-tollgate-token-id", func(id *tokens.Identity) string { return id.TokenID }},
-	{"x-tollgate-environment", func(id *tokens.Identity) string { return string(id.Environment) }},
-	{"x-tollgate-issuer", func(id *tokens.Identity) string { return id.Issuer }},
-	{"x-tollgate-subject", func(id *tokens.Identity) string { return id.Subject }},
+	{"x-tollgate-token-id", func(id *tokens.Identity) string { return id.TokenID() }},
+	{"x-tollgate-environment", func(id *tokens.Identity) string { return string(id.Environment()) }},
+	{"x-tollgate-issuer", func(id *tokens.Identity) string { return id.Issuer() }},
+	{"x-tollgate-subject", func(id *tokens.Identity) string { return id.Subject() }},
 }
 
 // appendResponse writes the CheckResponse for a decision. It is the only code
@@ -65,7 +65,7 @@ func appendResponse(dst []byte, req *authz.Request, d *authz.Decision) []byte {
 
 func appendOK(dst []byte, d *authz.Decision) []byte {
 	dst, mark := begin(dst, responseOK)
-	dst = append(dst, encodedIdentity(d.Identity).headers...)
+	dst = appendIdentity(dst, d.Identity)
 	if d.HideToken {
 		dst = appendText(dst, okRemove, "authorization")
 	}
@@ -111,41 +111,21 @@ func challenge(d *authz.Decision, reason *deny.Reason) string {
 	return realm
 }
 
-// encoded is an identity as the writer needs it: made once, then copied.
-type encoded struct {
-	headers  []byte // fields of OkHttpResponse: the names with a value set, the others removed
-	metadata []byte // entries of the metadata Struct
-}
-
-// nobody is the identity of a request that has none: every name is removed.
-var nobody = encodeIdentity(&tokens.Identity{})
-
-func encodedIdentity(id *tokens.Identity) *encoded {
-	if id == nil {
-		return nobody
-	}
-	if e, ok := id.Encoded.Load().(*encoded); ok {
-		return e
-	}
-	e := encodeIdentity(id)
-	id.Encoded.Store(e)
-	return e
-}
-
-// encodeIdentity never sets and removes one name: the removal would win.
-func encodeIdentity(id *tokens.Identity) *encoded {
-	e := &encoded{}
-	for _, h := range identityHeaders {
-		if value := h.value(id); value != "" {
-			e.headers = appendHeader(e.headers, okHeaders, h.name, value)
+// appendIdentity never sets and removes one name: the removal would win.
+func appendIdentity(dst []byte, id *tokens.Identity) []byte {
+	for i := range identityHeaders {
+		h := &identityHeaders[i]
+		value := ""
+		if id != nil {
+			value = h.value(id)
+		}
+		if value != "" {
+			dst = appendHeader(dst, okHeaders, h.name, value)
 		} else {
-			e.headers = appendText(e.headers, okRemove, h.name)
+			dst = appendText(dst, okRemove, h.name)
 		}
 	}
-	e.metadata = appendTextEntry(e.metadata, "client", id.Client)
-	e.metadata = appendTextEntry(e.metadata, "account", id.Account)
-	e.metadata = appendListEntry(e.metadata, "scopes", id.Scopes)
-	return e
+	return dst
 }
 
 // appendHeader writes a HeaderValueOption that overwrites. The deprecated append

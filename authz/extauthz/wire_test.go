@@ -157,7 +157,11 @@ func randomDecision(r *rand.Rand) (*authz.Request, *authz.Decision) {
 		d.Reason = deny.Reasons[r.IntN(len(deny.Reasons))]
 	}
 	if r.IntN(4) > 0 {
-		d.Identity = &tokens.Identity{Client: text(), Account: text(), ScopeList: text(), TokenID: text(), Environment: tokens.Sandbox, Issuer: text(), Subject: text()}
+		trust := &tokens.Trust{Issuer: text(), Account: text(), Environment: tokens.Sandbox}
+		d.Identity = &tokens.Identity{Token: &tokens.Token{Trust: trust, ID: text(), ClientID: text(), Subject: text()}, ScopeList: text()}
+		if r.IntN(2) == 0 {
+			d.Identity.Client = &tokens.Client{Account: text(), Environment: tokens.Production}
+		}
 		for range r.IntN(4) {
 			d.Identity.Scopes = append(d.Identity.Scopes, text())
 		}
@@ -217,7 +221,7 @@ func FuzzWriteResponse(f *testing.F) {
 		req, d := randomDecision(rand.New(rand.NewPCG(seed, 0)))
 		client, scope = strings.ToValidUTF8(client, "?"), strings.ToValidUTF8(scope, "?")
 		if d.Identity != nil {
-			d.Identity.Client, d.Identity.Scopes = client, append(d.Identity.Scopes, scope)
+			d.Identity.Token.ClientID, d.Identity.Scopes = client, append(d.Identity.Scopes, scope)
 		}
 		compareWrite(t, req, d)
 	})

@@ -103,7 +103,7 @@ func explain(ctx context.Context, g *authz.Gate, q *question, live bool) (*expla
 			step.Result = s.Err.Error()
 		}
 		if s.Name == "limits" && !live {
-			step.Saw = "plan " + d.Identity.Plan + ", left: unknown, no serve runs"
+			step.Saw = "plan " + d.Identity.Plan() + ", left: unknown, no serve runs"
 		}
 		e.Steps = append(e.Steps, step)
 	}

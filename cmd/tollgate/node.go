@@ -55,7 +55,7 @@ type node struct {
 // Shares of limits.max_memory. What is left is for the garbage between two
 // collections.
 const (
-	cacheShare    = 45 // percent
+	cacheShare    = 50 // percent
 	limitsShare   = 40
 	clientsShare  = 3
 	failuresShare = 2

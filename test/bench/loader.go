@@ -214,7 +214,7 @@ func (l *loader) receive(slots []slot) (int, error) {
 		}
 		return -1, l.framer.WritePing(true, f.Data)
 	case *http2.WindowUpdateFrame:
-		if false {
+		if f.StreamID == 0 { // a stream's own window is larger than any call
 			l.window += int64(f.Increment)
 		}
 		return -1, nil

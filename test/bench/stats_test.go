@@ -64,7 +64,7 @@ func TestReport_GoalsMissedAreSaid(t *testing.T) {
 	t.Parallel()
 	r := report{
 		decision: duel{base: rounds(20, 20, 20), other: rounds(13, 13, 13)},
-		single:   duel{base: rounds(20), other: rounds(16)},
+		single:   duel{base: rounds(20, 20, 20), other: rounds(16, 8, 17)}, // one good pair is not enough
 		growth:   []crowding{{duel: duel{base: rounds(10), other: rounds(20)}}, {memory: "1GiB", duel: duel{base: rounds(10), other: rounds(21)}}},
 		starts:   []time.Duration{200 * time.Millisecond, 299 * time.Millisecond, 700 * time.Millisecond},
 		restKiB:  41 * 1024,
