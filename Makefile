@@ -1,13 +1,13 @@
 # The two commands of the README: make demo, make test. Everything they need is
-# fetched by them; make help lists the rest.
+# fetched by them; make help lists the others that people use.
 
 SHELL := /bin/bash
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 CACHE := .cache
 
-# One setting of cgo and paths for build, vet and staticcheck: they then share
-# one build cache. The race detector alone needs cgo.
+# One setting of cgo for build, vet and staticcheck: they then share one build
+# cache. The race detector alone needs cgo.
 export CGO_ENABLED = 0
 GOFLAGS_ALL := -trimpath
 RACE := $(shell command -v $${CC:-cc} >/dev/null 2>&1 && echo -race)
@@ -25,7 +25,7 @@ FUZZTIME ?= 20s
 help:
 	@echo "make demo               build, get Envoy, walk through every answer (ARGS=--once: check and exit)"
 	@echo "make test               all the set-up, then every test"
-	@echo "make check              the same without set-up for the matrix and without fuzzing, for daily work"
+	@echo "make check              lint and tests with what is already installed, for daily work"
 	@echo "make build              bin/tollgate"
 	@echo "make fuzz               each fuzz target for FUZZTIME (20s)"
 	@echo "make bench              tollgate against a do-nothing grpc-go server; writes docs/benchmarks.md"

@@ -55,20 +55,15 @@ func (d *Decision) IsRoutePlan(s *limiter.Standing) bool {
 	return d.Route != nil && s.Plan == d.Route.Plan
 }
 
-// refusal is the Reason of a decision that does not allow; never nil.
-func (d *Decision) refusal() *deny.Reason {
-	if d.Reason == nil {
+// Refusal returns why the request is refused, nil when it is allowed.
+func (d *Decision) Refusal() *deny.Reason {
+	switch {
+	case d.Allowed:
+		return nil
+	case d.Reason == nil:
 		return deny.Internal
 	}
 	return d.Reason
-}
-
-// Refusal returns why the request is refused, nil when it is allowed.
-func (d *Decision) Refusal() *deny.Reason {
-	if d.Allowed {
-		return nil
-	}
-	return d.refusal()
 }
 
 // ID names one decision, in the answer, the metadata and the log: 100 random

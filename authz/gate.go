@@ -70,7 +70,7 @@ type check struct {
 }
 
 // Check judges one request. It never panics: a fault of ours is a refusal.
-func (g *Gate) Check(ctx context.Context, req Request) (d Decision) {
+func (g *Gate) Check(ctx context.Context, req Request) Decision {
 	c := check{Request: req, policy: g.policy.Load(), now: g.now()}
 	c.ID = g.newID()
 	g.judge(ctx, &c)
@@ -91,7 +91,7 @@ func (g *Gate) judge(ctx context.Context, c *check) {
 	case c.ends("expiry", rejectExpired(c)):
 	case c.ends("revoked", rejectRevoked(c)):
 	case c.ends("source", requireSource(c)):
-	case c.ends("scope", requireScope(c)): // a missing route refuses here, not before: strangers learn nothing of the table
+	case c.ends("scope", requireScope(c)): // the route and its scopes; a missing route refuses here, not before: strangers learn nothing of the table
 	case c.ends("limits", g.spend(c)): // burst and minute: all are charged or none
 	default:
 		c.Allowed = true
@@ -165,9 +165,14 @@ func findCredential(c *check) error {
 	return nil
 }
 
+// verify checks the token itself, and that it is for here: its audience, and its
+// environment where the host has one.
 func (g *Gate) verify(ctx context.Context, c *check) error {
 	if err := ctx.Err(); err != nil { // Envoy has stopped waiting
 		return err
+	}
+	if _, err := tokens.ParseEnvironment(string(c.environment)); err != nil {
+		return fmt.Errorf("context extension tollgate.environment: %w", err)
 	}
 	token, err := g.tokens.Verify(ctx, c.bearer, c.now)
 	switch {

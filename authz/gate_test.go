@@ -275,6 +275,15 @@ func TestContextExtensions(t *testing.T) {
 	named := get("/anything", bearer)
 	named.Host, named.RouteName = "internal.example", "contacts.get"
 	w.expect(t, "tollgate.route", named, nil)
+	sandbox := *w.client
+	sandbox.Environment = tokens.Sandbox
+	w.publish(t, &sandbox)
+	w.expect(t, "tollgate.route opens no production route to the sandbox", named, deny.InvalidToken)
+	production := *w.client
+	w.publish(t, &production)
+	misspelt := named
+	misspelt.Environment = "sandbx"
+	w.expect(t, "an unknown tollgate.environment is our own fault", misspelt, deny.Internal)
 	named.RouteName = "no.such"
 	w.expect(t, "unknown tollgate.route", named, deny.Unauthorized)
 	scoped := get("/v1/secret", bearer)

@@ -186,7 +186,18 @@ func (p *Policy) match(r *Request) (m match) {
 	if r.Environment != "" {
 		m.environment = tokens.Environment(r.Environment)
 	}
+	if m.environment == "" && m.route != nil { // a route named by Envoy, under a host that nobody configured
+		m.environment = m.route.API.environment()
+	}
 	return m
+}
+
+// environment is the one that an API has apart from any host.
+func (a *API) environment() tokens.Environment {
+	if len(a.Hosts) > 0 {
+		return tokens.Production
+	}
+	return tokens.Sandbox
 }
 
 // accepts reports whether a token's aud fits the request: tokens.audience, or

@@ -18,8 +18,8 @@ import (
 
 const filterName = "envoy.filters.http.ext_authz"
 
-// checkTimeout bounds how long a request waits for tollgate. tollgate gives
-// itself less, so that it can still say what was wrong.
+// checkTimeout bounds how long a request waits for tollgate, which answers from
+// memory.
 const checkTimeout = 200 * time.Millisecond
 
 // checkFilter asks tollgate about a request.

@@ -14,6 +14,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/tollgate-authz/tollgate/authz"
+	"github.com/tollgate-authz/tollgate/authz/extauthz"
+	"github.com/tollgate-authz/tollgate/envoy"
 )
 
 const module = "github.com/tollgate-authz/tollgate/"
@@ -21,21 +25,20 @@ const module = "github.com/tollgate-authz/tollgate/"
 // mayImport is the direction of imports: a package may use those named here, of
 // ours, and nothing else.
 var mayImport = map[string][]string{
-	"authz":                 {"authz/deny", "authz/route", "limiter", "tokens"},
-	"authz/deny":            {},
-	"authz/extauthz":        {"authz", "authz/deny", "limiter", "tokens"},
-	"authz/route":           {},
-	"cmd/tollgate":          {"authz", "authz/deny", "authz/extauthz", "authz/route", "cmd/tollgate/config", "envoy", "limiter", "tokens", "tokens/endpoint", "tokens/sqlite"},
-	"cmd/tollgate/config":   {"authz/route", "tokens"},
-	"envoy":                 {},
-	"limiter":               {},
-	"proto/tollgate/v1":     {},
-	"tokens":                {"tokens/strictjson"},
-	"tokens/endpoint":       {"limiter", "tokens", "tokens/strictjson"},
-	"tokens/sqlite":         {"tokens"},
-	"tokens/sqlite/migrate": {},
-	"tokens/storetest":      {"tokens"},
-	"tokens/strictjson":     {},
+	"authz":               {"authz/deny", "authz/route", "limiter", "tokens"},
+	"authz/deny":          {},
+	"authz/extauthz":      {"authz", "authz/deny", "limiter", "tokens"},
+	"authz/route":         {},
+	"cmd/tollgate":        {"authz", "authz/deny", "authz/extauthz", "authz/route", "cmd/tollgate/config", "envoy", "limiter", "tokens", "tokens/endpoint", "tokens/sqlite"},
+	"cmd/tollgate/config": {"authz/route", "tokens"},
+	"envoy":               {},
+	"limiter":             {},
+	"proto/tollgate/v1":   {},
+	"tokens":              {"tokens/strictjson"},
+	"tokens/endpoint":     {"limiter", "tokens", "tokens/strictjson"},
+	"tokens/sqlite":       {"tokens"},
+	"tokens/storetest":    {"tokens"},
+	"tokens/strictjson":   {},
 }
 
 // source is one Go file that is no test.
@@ -139,6 +142,29 @@ func TestEveryRefusalHasAnEndToEndScript(t *testing.T) {
 	for _, row := range rows {
 		if name := row[1] + row[2]; !bytes.Contains(scripts, []byte(`"`+name+`"`)) {
 			t.Errorf("deny.%s has no script in test/e2e/codes_test.go", name)
+		}
+	}
+}
+
+// TestFrontKnowsEveryHeaderWeTouch: Envoy drops a change of a header that its
+// mutation rules do not name, without a word.
+func TestFrontKnowsEveryHeaderWeTouch(t *testing.T) {
+	t.Parallel()
+	written, err := extauthz.Answer(&authz.Request{}, &authz.Decision{Allowed: true, HideToken: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	front, err := envoy.YAML(envoy.Front{Listen: "127.0.0.1:0", Upstream: "127.0.0.1:1", Check: "127.0.0.1:2"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rules := regexp.MustCompile(`regex: .*x-tollgate-client.*`).Find(front)
+	if len(written) < 8 || rules == nil {
+		t.Fatalf("headers %v, rules %q", written, rules)
+	}
+	for name := range written {
+		if !bytes.Contains(rules, []byte(regexp.QuoteMeta(name))) {
+			t.Errorf("the front's mutation rules do not name %s: %s", name, rules)
 		}
 	}
 }

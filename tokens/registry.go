@@ -105,7 +105,8 @@ func (r *Registry) publishLocked(id string, c *Client) {
 		reg = &Registration{}
 		r.clients[id] = reg
 	}
-	if old := reg.current.Swap(c); old != nil && old.Alias != "" {
+	// The alias may belong to another client by now: changes come in no order.
+	if old := reg.current.Swap(c); old != nil && r.aliases[old.Alias] == id {
 		delete(r.aliases, old.Alias)
 	}
 	if c == nil {

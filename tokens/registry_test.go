@@ -72,6 +72,26 @@ func TestRegistryFollowsTheFeed(t *testing.T) {
 	}
 }
 
+// TestV1_AliasMovesToAnotherClient: in whatever order the changes of one poll are
+// applied.
+func TestV1_AliasMovesToAnotherClient(t *testing.T) {
+	t.Parallel()
+	for range 50 {
+		f := &feed{last: 1}
+		r, err := NewRegistry(t.Context(), f, start)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.changed, f.last = map[string]*Client{"a": nil, "b": {ID: "b", Alias: "first"}}, 2
+		if err := r.Refresh(t.Context(), start); err != nil {
+			t.Fatal(err)
+		}
+		if c := r.Client("first"); c == nil || c.ID != "b" {
+			t.Fatalf("the alias leads to %v, want b", c)
+		}
+	}
+}
+
 // TestRegistryKeepsDecidingWithoutTheStore: an outage is told once, and the
 // registry stays as it was.
 func TestRegistryKeepsDecidingWithoutTheStore(t *testing.T) {

@@ -38,6 +38,7 @@ type RemoteKeysConfig struct {
 type RemoteKeys struct {
 	RemoteKeysConfig
 	unknown chan struct{} // a token named a kid that the set lacks
+	unsaved bool          // it was said that the set cannot be kept on disk; Run's own
 
 	mu      sync.RWMutex
 	keys    map[string]*Key // nil: never loaded
@@ -181,8 +182,9 @@ func (r *RemoteKeys) refresh(ctx context.Context) (maxAge time.Duration, err err
 		return 0, fmt.Errorf("keys of issuer %s: %w; the set known before stays in use", r.Issuer, err)
 	}
 	r.replace(keys, r.Now())
-	if err := r.save(doc); err != nil {
-		return maxAge, fmt.Errorf("keep the keys of issuer %s for a restart: %w", r.Issuer, err)
+	if err := r.save(doc); err != nil && r.Report != nil && !r.unsaved {
+		r.unsaved = true // said once; the keys are in force all the same
+		r.Report(fmt.Errorf("keep the keys of issuer %s for a restart: %w", r.Issuer, err))
 	}
 	return maxAge, nil
 }

@@ -14,7 +14,7 @@ import (
 //
 // An entry that is no address gives the zero address, which no list trusts.
 func ForwardedSource(peer netip.Addr, forwardedFor string, hops int) netip.Addr {
-	peer = peer.Unmap()
+	peer = plain(peer)
 	if hops == 0 || forwardedFor == "" {
 		return peer
 	}
@@ -40,18 +40,22 @@ func ForwardedSource(peer netip.Addr, forwardedFor string, hops int) netip.Addr 
 	}
 }
 
+// plain is an address as it is compared: IPv4-mapped IPv6 is IPv4, and a zone,
+// which is free text, is dropped before it reaches a log.
+func plain(addr netip.Addr) netip.Addr { return addr.Unmap().WithZone("") }
+
 // parseForwarded reads one entry: an address, perhaps with a port as some
 // proxies write it.
 func parseForwarded(s string) netip.Addr {
 	if addr, err := netip.ParseAddr(s); err == nil {
-		return addr.Unmap()
+		return plain(addr)
 	}
 	if ap, err := netip.ParseAddrPort(s); err == nil {
-		return ap.Addr().Unmap()
+		return plain(ap.Addr())
 	}
 	if strings.HasPrefix(s, "[") && strings.HasSuffix(s, "]") {
 		if addr, err := netip.ParseAddr(s[1 : len(s)-1]); err == nil {
-			return addr.Unmap()
+			return plain(addr)
 		}
 	}
 	return netip.Addr{}

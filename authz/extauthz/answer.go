@@ -9,30 +9,25 @@ import (
 	"github.com/tollgate-authz/tollgate/authz"
 )
 
-// Shown is an answer in plain words, for explain.
-type Shown struct {
-	// Headers go to the caller on a refusal, to the upstream otherwise; an
-	// empty value stands for a header that is removed.
-	Headers map[string]string
-}
-
-// Answer shows what Envoy would get. It reads back what the writer has written,
-// so that it cannot say anything else.
-func Answer(req *authz.Request, d *authz.Decision) (Shown, error) {
+// Answer shows the headers that Envoy would get, for explain: to the caller on a
+// refusal, to the upstream otherwise; an empty value stands for a header that is
+// removed. It reads back what the writer has written, so that it cannot say
+// anything else.
+func Answer(req *authz.Request, d *authz.Decision) (map[string]string, error) {
 	var resp authv3.CheckResponse
 	if err := proto.Unmarshal(appendResponse(nil, req, d), &resp); err != nil {
-		return Shown{}, fmt.Errorf("read the answer back: %w", err)
+		return nil, fmt.Errorf("read the answer back: %w", err)
 	}
-	shown := Shown{Headers: map[string]string{}}
+	shown := map[string]string{}
 	headers := resp.GetDeniedResponse().GetHeaders()
 	if ok := resp.GetOkResponse(); ok != nil {
 		headers = ok.GetHeaders()
 		for _, name := range ok.GetHeadersToRemove() {
-			shown.Headers[name] = ""
+			shown[name] = ""
 		}
 	}
 	for _, h := range headers {
-		shown.Headers[h.GetHeader().GetKey()] = h.GetHeader().GetValue()
+		shown[h.GetHeader().GetKey()] = h.GetHeader().GetValue()
 	}
 	return shown, nil
 }

@@ -13,7 +13,7 @@ import (
 
 // Log writes one wide line for every refusal, with all that an operator needs
 // to find the request again: the decision's id, which the caller has too, and
-// Envoy's request id. Never the token, the query, or a header's value.
+// Envoy's request id. Never a token, a secret or the query.
 type Log struct{ Logger *slog.Logger }
 
 // Observe implements Observer.

@@ -120,9 +120,7 @@ func (s *Server) answer(ctx context.Context, dst, message []byte) (out []byte) {
 			d = authz.Decision{ID: authz.NewID(), Step: "panic", Cause: fmt.Errorf("%w: %v\n%s", authz.ErrPanic, p, debug.Stack())}
 			out = appendResponse(dst, &req, &d)
 		}
-		if s.Observer != nil {
-			s.Observer.Observe(&req, &d, s.Now().Sub(began))
-		}
+		s.observe(&req, &d, s.Now().Sub(began))
 	}()
 	if err := readRequest(message, &req); err != nil {
 		d = authz.Decision{ID: authz.NewID(), Step: "read", Reason: deny.Internal, Cause: fmt.Errorf("read the CheckRequest: %w", err)}
@@ -130,6 +128,15 @@ func (s *Server) answer(ctx context.Context, dst, message []byte) (out []byte) {
 		d = s.Judge.Check(ctx, req)
 	}
 	return appendResponse(dst, &req, &d)
+}
+
+// observe tells of an answer that stands: a fault in the telling must not end the
+// process.
+func (s *Server) observe(req *authz.Request, d *authz.Decision, took time.Duration) {
+	defer func() { _ = recover() }()
+	if s.Observer != nil {
+		s.Observer.Observe(req, d, took)
+	}
 }
 
 // Serve answers on l until Stop. It may be called for several listeners.

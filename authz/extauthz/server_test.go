@@ -240,11 +240,11 @@ func TestLogTellsOfARefusalOnce(t *testing.T) {
 func TestAnswerShowsWhatEnvoyGets(t *testing.T) {
 	t.Parallel()
 	shown, err := Answer(&authz.Request{}, &authz.Decision{ID: authz.NewID(), Reason: deny.InvalidToken})
-	if err != nil || shown.Headers["x-tollgate-code"] != "R1" || shown.Headers["www-authenticate"] == "" {
+	if err != nil || shown["x-tollgate-code"] != "R1" || shown["www-authenticate"] == "" {
 		t.Errorf("a refusal: %+v, %v", shown, err)
 	}
 	shown, err = Answer(&authz.Request{}, &authz.Decision{Allowed: true})
-	if value, ok := shown.Headers["x-tollgate-client"]; err != nil || !ok || value != "" {
+	if value, ok := shown["x-tollgate-client"]; err != nil || !ok || value != "" {
 		t.Errorf("an open API: %+v, %v; want x-tollgate-client removed", shown, err)
 	}
 }

@@ -145,8 +145,8 @@ func appendText[T string | []byte](dst []byte, num byte, s T) []byte {
 }
 
 // begin and end write a message whose size is not known beforehand: begin keeps
-// room for a length of up to 2^14-1 bytes, end closes the gap when one byte is
-// enough. Longer messages are moved up to make room.
+// one byte for the length, which is enough below 128; end moves a longer message
+// up to make room.
 func begin(dst []byte, num byte) (_ []byte, mark int) {
 	dst = append(dst, tag(num, wireBytes), 0)
 	return dst, len(dst)

@@ -86,8 +86,8 @@ type Match struct {
 }
 
 // Match finds the best host, and on that host alone the most specific route.
-// The method is compared as it is. The path is Envoy's :path up to the "?", and
-// has passed Plain. A host that could not be one (two ports, userinfo, escapes)
+// The method is compared as it is. The path is Envoy's :path up to the "?"; it
+// need not have passed Plain yet, the gate refuses it later. A host that could not be one (two ports, userinfo, escapes)
 // is matched by nothing, not even by "*".
 func (t *Table) Match(method, host, path string) Match {
 	m := Match{Host: t.matchHost(host), Entry: -1}

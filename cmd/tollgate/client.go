@@ -6,7 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/netip"
+	"os"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -23,12 +25,31 @@ func (a *app) clientCommand() *cobra.Command {
 	return group("client", "Create, list, update and delete clients", a.clientCreate(), a.clientList(), a.clientUpdate(), a.clientDelete())
 }
 
+// requireStore refuses to make a store where somebody only wants to look: run by
+// another user, it would be one that serve cannot open.
+func requireStore(c *config.Config) error {
+	if _, err := os.Stat(c.Store.SQLite); errors.Is(err, fs.ErrNotExist) && !c.Store.Memory {
+		return fmt.Errorf("%w at %s; serve or client create makes it", errNoStore, c.Store.SQLite)
+	}
+	return nil
+}
+
+var errNoStore = errors.New("there is no store yet")
+
 // withStore runs f on the configured store, beside a running serve.
 func (a *app) withStore(ctx context.Context, f func(*config.Config, secrets, *sqlite.DB) error) error {
 	c, _, err := a.loadConfig()
 	if err != nil {
 		return err
 	}
+	if err := requireStore(c); err != nil {
+		return err
+	}
+	return withStoreOf(ctx, c, f)
+}
+
+// withStoreOf makes the store when there is none.
+func withStoreOf(ctx context.Context, c *config.Config, f func(*config.Config, secrets, *sqlite.DB) error) error {
 	if c.Store.Memory {
 		return errors.New("store: sqlite::memory: lives only inside one serve; commands need a store in a file")
 	}
@@ -97,10 +118,14 @@ func (a *app) createClient(ctx context.Context, f *clientFlags) error {
 	if err := errors.Join(faults...); err != nil {
 		return usageError{err}
 	}
-	return a.withStore(ctx, func(c *config.Config, s secrets, db *sqlite.DB) error {
-		if c.Plans[f.client.Plan] == nil {
-			return usageError{fmt.Errorf("--plan %q is not configured; there are: %s", f.client.Plan, strings.Join(planNames(c), ", "))}
-		}
+	c, _, err := a.loadConfig()
+	if err != nil {
+		return err
+	}
+	if c.Plans[f.client.Plan] == nil {
+		return usageError{fmt.Errorf("--plan %q is not configured; there are: %s", f.client.Plan, strings.Join(planNames(c), ", "))}
+	}
+	return withStoreOf(ctx, c, func(_ *config.Config, s secrets, db *sqlite.DB) error {
 		id, secret, err := tokens.NewCredential(rand.Reader)
 		if err != nil {
 			return err
@@ -190,20 +215,21 @@ func (a *app) clientList() *cobra.Command {
 	return a.outputFlag(&cobra.Command{
 		Use: "list", Short: "List the clients", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.withStore(cmd.Context(), func(_ *config.Config, _ secrets, db *sqlite.DB) error {
+			views := []clientView{}
+			err := a.withStore(cmd.Context(), func(_ *config.Config, _ secrets, db *sqlite.DB) error {
 				clients, err := db.ListClients(cmd.Context())
-				if err != nil {
-					return err
-				}
-				views := make([]clientView, 0, len(clients))
 				for _, c := range clients {
 					views = append(views, describeClient(c))
 				}
-				if a.wantJSON() {
-					return a.printJSON(views)
-				}
-				return a.printClients(views)
+				return err
 			})
+			switch {
+			case err != nil && !errors.Is(err, errNoStore): // without a store there are no clients
+				return err
+			case a.wantJSON():
+				return a.printJSON(views)
+			}
+			return a.printClients(views)
 		},
 	})
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -12,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -69,7 +69,7 @@ type demo struct {
 	dir                     string
 	check, http, ops, front string // addresses
 	tollgate                *exec.Cmd
-	log                     *bytes.Buffer
+	log                     *tail
 	wrong                   []string // answers that were not the documented ones
 }
 
@@ -124,7 +124,7 @@ func (d *demo) environment(name string) string { value, _ := d.getenv(name); ret
 
 // startUpstream is the service that is protected: it answers with what it was told.
 func startUpstream(ctx context.Context) (address string, stop func(), err error) {
-	l, err := listen(ctx, "127.0.0.1:0")
+	l, err := listen(ctx, "127.0.0.1:0", 0)
 	if err != nil {
 		return "", nil, err
 	}
@@ -145,7 +145,7 @@ func startUpstream(ctx context.Context) (address string, stop func(), err error)
 // writeConfig picks free ports and writes tollgate.yaml.
 func (d *demo) writeConfig(ctx context.Context) error {
 	for _, address := range []*string{&d.check, &d.http, &d.ops} {
-		l, err := listen(ctx, "127.0.0.1:0")
+		l, err := listen(ctx, "127.0.0.1:0", 0)
 		if err != nil {
 			return err
 		}
@@ -171,12 +171,12 @@ func (d *demo) startTollgate(ctx context.Context) (err error) {
 	if d.tollgate, err = d.command(context.WithoutCancel(ctx), "serve", "--log-format", "text"); err != nil {
 		return err
 	}
-	d.log = &bytes.Buffer{}
+	d.log = &tail{}
 	d.tollgate.Stderr = d.log
 	if err := d.tollgate.Start(); err != nil {
 		return err
 	}
-	return d.until(ctx, "tollgate is ready", func() bool {
+	err = d.until(ctx, "tollgate is ready", func() bool {
 		resp, err := http.Get("http://" + d.ops + "/readyz")
 		if err != nil {
 			return false
@@ -184,6 +184,31 @@ func (d *demo) startTollgate(ctx context.Context) (err error) {
 		defer func() { _ = resp.Body.Close() }()
 		return resp.StatusCode == http.StatusOK
 	})
+	if err != nil {
+		d.stopTollgate()
+	}
+	return err
+}
+
+// tail keeps the end of what a child prints.
+type tail struct {
+	mu   sync.Mutex
+	text []byte
+}
+
+func (t *tail) Write(p []byte) (int, error) {
+	const most = 8 << 10
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.text = append(t.text, p...)
+	t.text = t.text[max(0, len(t.text)-most):]
+	return len(p), nil
+}
+
+func (t *tail) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return string(t.text)
 }
 
 func (d *demo) stopTollgate() {

@@ -117,11 +117,9 @@ func explain(ctx context.Context, g *authz.Gate, q *question, live bool) (*expla
 		}
 		e.Limits = append(e.Limits, limit)
 	}
-	answer, err := extauthz.Answer(&req, &d)
-	if err != nil {
+	if e.Headers, err = extauthz.Answer(&req, &d); err != nil {
 		return nil, err
 	}
-	e.Headers = answer.Headers
 	if reason := d.Refusal(); reason != nil {
 		e.Code = reason.Code
 		if !d.Passed {
@@ -174,6 +172,9 @@ func (a *app) askExplanation(ctx context.Context, q *question) (*explanation, er
 		if err == nil || !errors.As(err, new(*net.OpError)) {
 			return e, err
 		}
+	}
+	if err := requireStore(c); err != nil {
+		return nil, err
 	}
 	n, err := newNode(ctx, c, p, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	if err != nil {

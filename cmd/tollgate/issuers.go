@@ -72,7 +72,7 @@ func (i *issuers) remote(t *config.Trust) *tokens.RemoteKeys {
 		Issuer: t.Issuer, URI: t.JWKSURI, CacheDir: i.cacheDir, Client: i.client, Now: i.now,
 		Report: func(err error) {
 			if err != nil {
-				i.log.Warn("the keys of an issuer cannot be fetched", "issuer", t.Issuer, "error", err)
+				i.log.Warn("the keys of an issuer cannot be fetched or kept", "issuer", t.Issuer, "error", err)
 			} else {
 				i.log.Info("the keys of an issuer are fetched again", "issuer", t.Issuer)
 			}

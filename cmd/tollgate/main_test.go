@@ -68,18 +68,18 @@ func TestConfiguredSecretsAreUsed(t *testing.T) {
 func TestListenTakesOverAStaleSocket(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "s.sock")
-	first, err := listen(t.Context(), "unix:"+path)
+	first, err := listen(t.Context(), "unix:"+path, 0o600)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := listen(t.Context(), "unix:"+path); err == nil || !strings.Contains(err.Error(), "another process") {
+	if _, err := listen(t.Context(), "unix:"+path, 0o600); err == nil || !strings.Contains(err.Error(), "another process") {
 		t.Errorf("a socket in use: %v, want an error", err)
 	}
 	first.(*net.UnixListener).SetUnlinkOnClose(false) // as a killed process leaves it
 	if err := first.Close(); err != nil {
 		t.Fatal(err)
 	}
-	second, err := listen(t.Context(), "unix:"+path)
+	second, err := listen(t.Context(), "unix:"+path, 0o600)
 	if err != nil {
 		t.Fatalf("a stale socket: %v", err)
 	}
@@ -87,7 +87,7 @@ func TestListenTakesOverAStaleSocket(t *testing.T) {
 	if err := os.WriteFile(path, []byte("precious"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := listen(t.Context(), "unix:"+path); err == nil {
+	if _, err := listen(t.Context(), "unix:"+path, 0o600); err == nil {
 		t.Error("a file was taken for a socket")
 	}
 	if text, _ := os.ReadFile(path); string(text) != "precious" {

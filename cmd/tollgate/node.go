@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -32,6 +33,7 @@ type node struct {
 	hangup  <-chan os.Signal                              // asks for one
 	metrics *nodeMetrics
 
+	started  *config.Config // what cannot be reloaded is still as it says
 	config   atomic.Pointer[config.Config]
 	settings atomic.Pointer[endpoint.Settings]
 
@@ -72,6 +74,7 @@ func newNode(ctx context.Context, c *config.Config, p *authz.Policy, log *slog.L
 }
 
 func (n *node) wire(ctx context.Context, c *config.Config, p *authz.Policy, registry *prometheus.Registry) error {
+	n.started = c
 	n.config.Store(c)
 	secret, err := loadSecrets(c, rand.Reader)
 	if err != nil {
@@ -226,16 +229,37 @@ func (n *node) tryReload(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := n.keepIssuer(c, p); err != nil {
+		return err
+	}
 	if err := n.trust(ctx, c); err != nil {
 		return err
 	}
-	old := n.config.Swap(c)
+	n.config.Store(c)
 	n.settings.Store(newSettings(c))
 	n.gate.SetPolicy(p)
 	n.metrics.decisions.Forget()
 	n.warn(c)
-	for _, key := range needsRestart(old, c) {
+	for _, key := range needsRestart(n.started, c) {
 		n.log.Warn("this change takes hold at the next start only", "key", key)
+	}
+	return nil
+}
+
+// keepIssuer holds a reloaded configuration to the issuer that still signs: the
+// audience that follows from it must not change alone, and nobody else may be
+// trusted under its name.
+func (n *node) keepIssuer(c *config.Config, p *authz.Policy) error {
+	if c.Issuer == n.own.Issuer {
+		return nil
+	}
+	if c.Tokens.Audience == c.Issuer {
+		c.Tokens.Audience, p.Audience = n.own.Issuer, n.own.Issuer
+	}
+	for i := range c.Trust {
+		if c.Trust[i].Issuer == n.own.Issuer {
+			return fmt.Errorf("%s: trust names the issuer %s, which is tollgate's own until it is restarted", c.Trust[i].Source, n.own.Issuer)
+		}
 	}
 	return nil
 }
@@ -260,6 +284,7 @@ func needsRestart(old, c *config.Config) (keys []string) {
 			keys = append(keys, key)
 		}
 	}
+	slices.Sort(keys)
 	return keys
 }
 
@@ -275,8 +300,8 @@ func (n *node) warn(c *config.Config) {
 	}
 }
 
-// listen opens an address: host:port, or unix:PATH.
-func listen(ctx context.Context, address string) (net.Listener, error) {
+// listen opens an address: host:port, or unix:PATH with that mode.
+func listen(ctx context.Context, address string, mode os.FileMode) (net.Listener, error) {
 	var lc net.ListenConfig
 	path, isUnix := cutUnix(address)
 	if !isUnix {
@@ -289,9 +314,7 @@ func listen(ctx context.Context, address string) (net.Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	// An Envoy that runs as another user must be able to connect. Whom to keep
-	// out is for the folder's mode to say, as it is for TCP on loopback.
-	if err := os.Chmod(path, 0o666); err != nil {
+	if err := os.Chmod(path, mode); err != nil { // until now the umask keeps others from writing, which connecting needs
 		return nil, errors.Join(err, l.Close())
 	}
 	return l, nil

@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/tollgate-authz/tollgate/authz/extauthz"
+	"github.com/tollgate-authz/tollgate/limiter"
 	"github.com/tollgate-authz/tollgate/tokens"
 	"github.com/tollgate-authz/tollgate/tokens/endpoint"
 )
@@ -47,9 +48,14 @@ func newNodeMetrics(r *prometheus.Registry, n *node) *nodeMetrics {
 	counter("tollgate_token_cache_hits_total", "Tokens found verified.", func() float64 { return float64(n.cache.Hits()) })
 	counter("tollgate_token_cache_misses_total", "Tokens that had to be verified.", func() float64 { return float64(n.cache.Misses()) })
 	counter("tollgate_token_cache_evicted_total", "Tokens that left for others: many mean that limits.max_memory is too small.", func() float64 { return float64(n.cache.Evicted()) })
-	gauge("tollgate_limiter_entries", "Counters in the limiter's table.", func() float64 { return float64(n.limits.Len()) })
-	gauge("tollgate_limiter_bytes", "Memory of the limiter's table.", func() float64 { return float64(n.limits.Bytes()) })
-	counter("tollgate_limiter_full_total", "Requests refused because the limiter's table was full of active counters.", func() float64 { return float64(n.limits.Full()) })
+	for name, table := range map[string]*limiter.Table{"tokens": n.limits, "clients": n.clients, "failures": n.failures} {
+		of := prometheus.Labels{"table": name}
+		r.MustRegister(
+			prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "tollgate_limiter_entries", Help: "Counters in a table of the limiter.", ConstLabels: of}, func() float64 { return float64(table.Len()) }),
+			prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "tollgate_limiter_bytes", Help: "Memory of a table of the limiter.", ConstLabels: of}, func() float64 { return float64(table.Bytes()) }),
+			prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "tollgate_limiter_full_total", Help: "Requests that found a table full of active counters.", ConstLabels: of}, func() float64 { return float64(table.Full()) }),
+		)
+	}
 	gauge("tollgate_clients", "Clients known.", func() float64 { return float64(n.registry.Len()) })
 	gauge("tollgate_feed_age_seconds", "How long ago the store was last followed.", func() float64 { return n.registry.Age(n.now()).Seconds() })
 	return m
@@ -60,7 +66,7 @@ func newNodeMetrics(r *prometheus.Registry, n *node) *nodeMetrics {
 func (n *node) observeEndpoint(e endpoint.Event) {
 	n.metrics.tokens.WithLabelValues(e.Endpoint, e.Code).Inc()
 	n.metrics.issuing.Observe(e.Duration.Seconds())
-	attrs := []any{"endpoint", e.Endpoint, "code", e.Code, "status", e.Status, "cause", e.Cause, "client", e.Client, "source", e.Source, "took", e.Duration}
+	attrs := []any{"endpoint", e.Endpoint, "code", e.Code, "status", e.Status, "cause", e.Cause, "client", e.Client, "source", e.Source, "took_us", e.Duration.Microseconds()}
 	switch {
 	case e.Err != nil:
 		n.log.Error("token request failed", append(attrs, "error", e.Err)...)

@@ -141,8 +141,9 @@ func (n *node) run(ctx context.Context) error {
 			n.log.Error("the store cannot be followed; decisions go on with what is known", "error", err)
 		})
 	})
+	group.Go(func() error { return n.serveCommands(ctx) })
 	group.Go(func() error { n.housekeep(ctx); return nil })
-	group.Go(func() error { n.reloadOnSignal(ctx); return nil })
+	group.Go(func() error { n.reloadOnSignal(ctx, background); return nil })
 	group.Go(func() error { <-ctx.Done(); n.stop(); return nil })
 	n.log.Info("ready", "version", version, "clients", n.registry.Len())
 	err = group.Wait()
@@ -170,27 +171,49 @@ func (n *node) open(ctx context.Context) (services []service, err error) {
 		{"http", c.Listen.HTTP, n.http.Serve},
 		{"ops", c.Listen.Ops, n.ops.Serve},
 	} {
-		l, err := listen(ctx, s.address)
+		l, err := listen(ctx, s.address, everybody)
 		if err != nil {
 			return services, fmt.Errorf("listen.%s: %w", s.name, err)
 		}
 		services = append(services, service{s.name, l, s.serve})
 	}
-	if !c.Store.Memory {
-		l, err := listen(ctx, "unix:"+adminSocket(c))
+	return services, nil
+}
+
+// everybody may connect to the Check socket: Envoy may run as another user. Whom
+// to keep out is for the folder's mode to say, as it is for TCP on loopback.
+const everybody = 0o666
+
+// serveCommands answers commands that need live counters, on a socket beside the
+// store. Where another serve still does, as in a restart without a gap, it waits
+// for that one to end.
+func (n *node) serveCommands(ctx context.Context) error {
+	c := n.config.Load()
+	if c.Store.Memory {
+		return nil
+	}
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for waiting := false; ; waiting = true {
+		l, err := listen(ctx, "unix:"+adminSocket(c), 0o600)
 		switch {
-		case errors.Is(err, errServed): // an overlapping restart: commands go to the older process
-			n.log.Warn("commands that need live counters are answered by another serve on this store", "error", err)
-			return services, nil
-		case err != nil:
-			return services, fmt.Errorf("the socket for commands: %w", err)
+		case err == nil:
+			if err := n.admin.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+				return fmt.Errorf("the socket for commands: %w", err)
+			}
+			return nil
+		case !errors.Is(err, errServed): // requests are decided without it
+			n.log.Error("commands cannot ask for live counters", "error", err)
+			return nil
+		case !waiting:
+			n.log.Warn("another serve on this store answers commands until it ends", "error", err)
 		}
-		services = append(services, service{"admin", l, n.admin.Serve})
-		if err := os.Chmod(adminSocket(c), 0o600); err != nil {
-			return services, fmt.Errorf("the socket for commands: %w", err)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
 		}
 	}
-	return services, nil
 }
 
 // stop drains and ends all services.
@@ -231,13 +254,15 @@ func (n *node) housekeep(ctx context.Context) {
 	}
 }
 
-func (n *node) reloadOnSignal(ctx context.Context) {
+// reloadOnSignal reloads until ctx ends; what a reload starts lives as long as
+// background.
+func (n *node) reloadOnSignal(ctx, background context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-n.hangup:
-			n.reload(context.WithoutCancel(ctx))
+			n.reload(background)
 		}
 	}
 }

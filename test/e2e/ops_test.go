@@ -3,6 +3,7 @@ package e2e
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"net"
 	"net/http"
 	"os"
@@ -87,6 +88,45 @@ func TestSIGTERMDrains(t *testing.T) {
 	})
 }
 
+// TestStopsAfterAReloadThatAddsAnIssuer: what a reload has started ends too.
+func TestStopsAfterAReloadThatAddsAnIssuer(t *testing.T) {
+	t.Parallel()
+	s := newTollgate(t, commonConfig)
+	s.writeConfig(commonConfig + fmt.Sprintf("trust: [{issuer: \"http://%s\", audiences: [a]}]\n", freeAddress(t)))
+	if err := s.serve.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	s.until("the issuer is trusted", func() bool { return s.opsStatus("/readyz") == http.StatusServiceUnavailable })
+	stopped := make(chan struct{})
+	go func() { s.stopServe(syscall.SIGTERM); close(stopped) }()
+	s.until("serve has ended", func() bool {
+		select {
+		case <-stopped:
+			return true
+		default:
+			return false
+		}
+	})
+	if code := s.serve.ProcessState.ExitCode(); code != 0 {
+		t.Errorf("exit status %d, want 0", code)
+	}
+}
+
+// TestASecondServeTakesOverTheCommands: in a restart without a gap.
+func TestASecondServeTakesOverTheCommands(t *testing.T) {
+	t.Parallel()
+	s := newTollgate(t, commonConfig)
+	second := &stack{t: t, dir: s.dir, check: freeAddress(t), http: freeAddress(t), ops: freeAddress(t)}
+	second.writeConfig(commonConfig)
+	second.startServe()
+	second.until("the second has met the first", func() bool { return strings.Contains(second.log.String(), "another serve") })
+	s.stopServe(syscall.SIGTERM)
+	second.until("it answers commands", func() bool {
+		out, _, _ := second.tryTollgate("explain", "--url", "http://api.example.com/v1/free", "--output", "json")
+		return strings.Contains(out, `"counters": "live"`)
+	})
+}
+
 // TestMetricsCountDecisions: by code, route and step.
 func TestMetricsCountDecisions(t *testing.T) {
 	eachEnvoy(t, func(t *testing.T, envoy string) {
@@ -168,7 +208,7 @@ func TestCommandLine(t *testing.T) {
 		{"client create", 2, "no scope"}, {"client create --name x --scope a --ip 10.0.0.1/8", 2, "10.0.0.0/8"}, {"client create --name x --scope a --plan none", 2, "slow"},
 		{"client create --name x --scope a --format classic", 2, "not supported yet"}, {"client create --name x --scope a --refresh", 2, "not supported yet"},
 		{"client create --name x --scope a --environment test", 2, "sandbox"}, {"client create --name x --scope a\\b", 2, "scope"}, {"client create --name x --scope a --token-ttl 1ms", 2, "whole seconds"},
-		{"client update x", 2, "nothing to change"}, {"client update x --ip=", 2, "--anywhere"}, {"client create --name x --scope a --ip=", 2, "--ip is empty"}, {"version --output json", 0, ""}, {"config check --output json", 0, ""}, {"client update x --scope a", 1, "x"}, {"client delete x", 1, "x"}, {"client delete", 2, "arg"},
+		{"client update x", 2, "nothing to change"}, {"client update x --ip=", 2, "--anywhere"}, {"client create --name x --scope a --ip=", 2, "--ip is empty"}, {"version --output json", 0, ""}, {"config check --output json", 0, ""}, {"client update x --scope a", 1, "no store yet"}, {"client delete x", 1, "no store yet"}, {"client delete", 2, "arg"},
 		{"client list --output xml", 2, "json"}, {"envoy bootstrap", 2, "pstream"}, {"explain", 2, "--url"}, {"explain --url /x", 2, "URL"}, {"serve --log-level loud", 2, "debug"},
 		{"serve --unknown", 2, "unknown"}, {"demo --once=maybe", 2, "once"},
 	} {

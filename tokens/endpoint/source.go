@@ -18,5 +18,5 @@ func source(r *http.Request, hops int) netip.Addr {
 	}
 	// Several lines of a header are one list (RFC 9110 section 5.3).
 	forwarded := strings.Join(r.Header["X-Forwarded-For"], ",")
-	return tokens.ForwardedSource(peer, forwarded, hops).WithZone("") // a zone is free text and would reach the log
+	return tokens.ForwardedSource(peer, forwarded, hops)
 }
