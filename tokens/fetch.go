@@ -27,7 +27,7 @@ const fetchTimeout = 5 * time.Second
 // looks at the address that is really dialled: a name that resolves to a cloud's
 // metadata address must not be asked.
 func NewFetchClient() *http.Client {
-	dialer := &net.Dialer{Timeout: fetchTimeout, Control: refuseOddAddresses}
+	dialer := &net.Dialer{Timeout: fetchTimeout, ControlContext: refuseOddAddresses}
 	return &http.Client{
 		Timeout: fetchTimeout,
 		Transport: &http.Transport{
@@ -38,20 +38,32 @@ func NewFetchClient() *http.Client {
 	}
 }
 
-// refuseOddAddresses refuses what no issuer can have. Private addresses stay
-// allowed: the issuer was named by the operator, and identity providers inside a
-// mesh or a cluster are common. What a *discovered* document points at is
-// judged by checkDiscovered.
-func refuseOddAddresses(_, address string, _ syscall.RawConn) error {
+// refuseOddAddresses refuses what no issuer can have, by the address that is
+// really dialled. Private addresses stay allowed where the operator named the
+// issuer: identity providers inside a mesh or a cluster are common. What an issuer
+// points at on another host must be public, or it could make us knock at doors
+// inside the network; names that resolve to one address when looked at and to
+// another when dialled do not help it.
+func refuseOddAddresses(ctx context.Context, _, address string, _ syscall.RawConn) error {
 	ap, err := netip.ParseAddrPort(address)
 	if err != nil {
 		return fmt.Errorf("address %s: %w", address, err)
 	}
-	if a := ap.Addr().Unmap(); a.IsLinkLocalUnicast() || a.IsMulticast() || a.IsUnspecified() || !a.IsValid() {
+	a := ap.Addr().Unmap()
+	if a.IsLinkLocalUnicast() || a.IsMulticast() || a.IsUnspecified() || !a.IsValid() {
 		return fmt.Errorf("address %s is link-local, multicast or unspecified: no issuer lives there", a)
+	}
+	if ctx.Value(discovered{}) != nil && (a.IsPrivate() || a.IsLoopback() || carrierGrade.Contains(a)) {
+		return fmt.Errorf("the discovered jwks_uri is at the private address %s: name it as jwks_uri in the configuration if it is right", a)
 	}
 	return nil
 }
+
+// discovered marks the context of a fetch whose address the operator never saw.
+type discovered struct{}
+
+// carrierGrade is shared address space (RFC 6598), private in effect.
+var carrierGrade = netip.MustParsePrefix("100.64.0.0/10")
 
 // CheckFetchURL says what is wrong with an address to fetch keys from: https is
 // needed, plain http only on this machine.
@@ -77,20 +89,24 @@ func isLoopback(host string) bool {
 // said).
 func fetchKeySet(ctx context.Context, client *http.Client, issuer, uri string) ([]byte, time.Duration, error) {
 	if uri == "" {
-		var err error
-		if uri, err = discover(ctx, client, issuer); err != nil {
+		found, elsewhere, err := discover(ctx, client, issuer)
+		if err != nil {
 			return nil, 0, err
+		}
+		if uri = found; elsewhere {
+			ctx = context.WithValue(ctx, discovered{}, true)
 		}
 	}
 	return fetch(ctx, client, uri)
 }
 
 // discover finds the jwks_uri in the issuer's metadata: OpenID Connect Discovery
-// 1.0 section 4, then RFC 8414 section 3.
-func discover(ctx context.Context, client *http.Client, issuer string) (string, error) {
+// 1.0 section 4, then RFC 8414 section 3. It also says whether that is on another
+// host than the issuer.
+func discover(ctx context.Context, client *http.Client, issuer string) (uri string, elsewhere bool, err error) {
 	u, err := url.Parse(issuer)
 	if err != nil {
-		return "", fmt.Errorf("discovery: %w", err)
+		return "", false, fmt.Errorf("discovery: %w", err)
 	}
 	path := strings.TrimSuffix(u.Path, "/")
 	var failures []error
@@ -99,14 +115,14 @@ func discover(ctx context.Context, client *http.Client, issuer string) (string, 
 		where.Path = at
 		doc, _, err := fetch(ctx, client, where.String())
 		if err == nil {
-			var uri string
 			if uri, err = readDiscovery(doc, issuer); err == nil {
-				return uri, checkDiscovered(ctx, u, uri)
+				elsewhere, err = checkDiscovered(u, uri)
+				return uri, elsewhere, err
 			}
 		}
 		failures = append(failures, fmt.Errorf("discovery at %s: %w", where.String(), err))
 	}
-	return "", errors.Join(failures...)
+	return "", false, errors.Join(failures...)
 }
 
 func readDiscovery(doc []byte, issuer string) (string, error) {
@@ -124,30 +140,17 @@ func readDiscovery(doc []byte, issuer string) (string, error) {
 	return uri.Text, nil
 }
 
-// checkDiscovered judges a jwks_uri that the operator never saw. On another host
-// than the issuer's it must resolve to public addresses, or an issuer could make
-// us knock at doors inside the network.
-func checkDiscovered(ctx context.Context, issuer *url.URL, raw string) error {
+// checkDiscovered judges a jwks_uri that the operator never saw, and says whether
+// it is on another host than the issuer's.
+func checkDiscovered(issuer *url.URL, raw string) (elsewhere bool, err error) {
 	if err := CheckFetchURL(raw); err != nil {
-		return fmt.Errorf("discovered jwks_uri: %w", err)
+		return false, fmt.Errorf("discovered jwks_uri: %w", err)
 	}
 	u, err := url.Parse(raw)
 	if err != nil {
-		return err
+		return false, err
 	}
-	if u.Hostname() == issuer.Hostname() {
-		return nil
-	}
-	addrs, err := net.DefaultResolver.LookupNetIP(ctx, "ip", u.Hostname())
-	if err != nil {
-		return fmt.Errorf("discovered jwks_uri: %w", err)
-	}
-	for _, a := range addrs {
-		if a = a.Unmap(); a.IsPrivate() || a.IsLoopback() {
-			return fmt.Errorf("discovered jwks_uri %s is at the private address %s: name it as jwks_uri in the configuration if it is right", raw, a)
-		}
-	}
-	return nil
+	return u.Hostname() != issuer.Hostname(), nil
 }
 
 // fetch reads one JSON document of at most MaxKeySetBytes.

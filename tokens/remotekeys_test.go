@@ -320,8 +320,14 @@ func TestFetchURLs(t *testing.T) {
 			t.Errorf("CheckFetchURL(%q) = %v, want good %v", raw, err, good)
 		}
 	}
+	seen := context.WithValue(t.Context(), discovered{}, true)
+	for address, good := range map[string]bool{"10.0.0.1:443": false, "127.0.0.1:443": false, "[::1]:443": false, "100.64.0.1:443": false, "[fd00::1]:443": false, "203.0.113.1:443": true} {
+		if err := refuseOddAddresses(seen, "tcp", address, nil); (err == nil) != good {
+			t.Errorf("dial the discovered %s: %v, want good %v", address, err, good)
+		}
+	}
 	for address, good := range map[string]bool{"169.254.169.254:80": false, "[fe80::1]:80": false, "0.0.0.0:80": false, "[::]:80": false, "224.0.0.1:80": false, "[::ffff:169.254.169.254]:80": false, "10.0.0.1:443": true, "203.0.113.1:443": true} {
-		if err := refuseOddAddresses("tcp", address, nil); (err == nil) != good {
+		if err := refuseOddAddresses(t.Context(), "tcp", address, nil); (err == nil) != good {
 			t.Errorf("dial %s: %v, want good %v", address, err, good)
 		}
 	}
