@@ -74,15 +74,16 @@ func CheckFetchURL(raw string) error {
 		return fmt.Errorf("%q is no URL: https://host/path is needed", raw)
 	case u.User != nil || u.Fragment != "":
 		return fmt.Errorf("%q: no user and no fragment may stand in it", raw)
-	case u.Scheme == "https", u.Scheme == "http" && isLoopback(u.Hostname()):
+	case u.Scheme == "https", u.Scheme == "http" && IsLoopback(u.Hostname()):
 		return nil
 	}
 	return fmt.Errorf("%q: https is needed (http only for this machine), or a jwks_file", raw)
 }
 
-func isLoopback(host string) bool {
+// IsLoopback reports whether a host of a URL or listener is this machine.
+func IsLoopback(host string) bool {
 	addr, err := netip.ParseAddr(host)
-	return host == "localhost" || err == nil && addr.Unmap().IsLoopback()
+	return strings.EqualFold(host, "localhost") || err == nil && addr.Unmap().IsLoopback()
 }
 
 // fetchKeySet returns the key set document of an issuer, and its max-age (0: not

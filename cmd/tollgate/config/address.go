@@ -43,7 +43,7 @@ func readOrigin(f *form, text, _ string) (string, error) {
 		return text, nil
 	}
 	u, err := url.Parse(text)
-	if err != nil || u.Scheme != "https" && (u.Scheme != "http" || !isLoopback(u.Hostname())) {
+	if err != nil || u.Scheme != "https" && (u.Scheme != "http" || !tokens.IsLoopback(u.Hostname())) {
 		return "", f.bad(text)
 	}
 	if u.Hostname() == "" || !validPort(u) || strings.Contains(u.Host, "*") {
@@ -151,11 +151,6 @@ func splitAddress(text string) (host, port string, ok bool) {
 	}
 	// Digits and dots alone are an address with a slip in it.
 	return host, port, hostName.MatchString(host) && strings.Trim(host, "0123456789.") != ""
-}
-
-func isLoopback(host string) bool {
-	addr, err := netip.ParseAddr(host)
-	return strings.EqualFold(host, "localhost") || err == nil && addr.Unmap().IsLoopback()
 }
 
 // isEvery reports whether a listener on that host takes every address.

@@ -89,7 +89,7 @@ func (r *reader) listeners(l *Listen) {
 		}
 	}
 	host, _, ok := splitAddress(l.HTTP)
-	if ok && !isLoopback(host) && !l.Insecure {
+	if ok && !tokens.IsLoopback(host) && !l.Insecure {
 		r.fault("listen.http", "plain HTTP on an address that others can reach: secrets and tokens would cross the network in the clear; listen on 127.0.0.1, or write insecure: true if something in front of it speaks TLS")
 	}
 }
