@@ -12,11 +12,13 @@ import (
 )
 
 const (
-	flight     = 32 // calls in flight on one connection
-	fewTokens  = 2_000
-	manyTokens = 200_000
-	starts     = 5
-	restPause  = 3 * time.Second // before memory at rest is read
+	flight = 32 // calls in flight on one connection
+	// singleShare of the calls are made with one in flight: they take several times as long.
+	singleShare = 5
+	fewTokens   = 2_000
+	manyTokens  = 200_000
+	starts      = 5
+	restPause   = 3 * time.Second // before memory at rest is read
 )
 
 // bench is one run of the program.
@@ -101,7 +103,6 @@ func (b *bench) measureDecision(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer subject.close()
 	floorProcess, address, err := startFloor(ctx, b.floor)
 	if err != nil {
 		return err
@@ -111,16 +112,18 @@ func (b *bench) measureDecision(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer floor.close()
 	for _, s := range []struct {
 		name          string
 		calls, flight int
 		into          *duel
-	}{{decision, b.requests, flight, &b.report.decision}, {single, b.requests / 4, 1, &b.report.single}} {
+	}{{decision, b.requests, flight, &b.report.decision}, {single, b.requests / singleShare, 1, &b.report.single}} {
 		if !b.wants(s.name) {
 			continue
 		}
 		progress("%s: %d rounds of %d calls on either server, %d in flight", s.name, b.rounds, s.calls, s.flight)
+		if err := warmUp(s.calls/4, s.flight, floor, subject); err != nil {
+			return fmt.Errorf("%s: %w", s.name, err)
+		}
 		if *s.into, err = contest(ctx, floor, subject, b.rounds, s.calls, s.flight); err != nil {
 			return fmt.Errorf("%s: %w", s.name, err)
 		}
@@ -128,18 +131,14 @@ func (b *bench) measureDecision(ctx context.Context) error {
 	return nil
 }
 
-// contender connects to a server. Without a client it is the floor.
+// contender makes the load for a server. Without a client it is the floor.
 func (b *bench) contender(p *process, address, client string, tokens []string) (*contender, error) {
 	c, err := newCalls(b.check, tokens)
 	if err != nil {
 		return nil, err
 	}
 	b.report.messageBytes = c.size()
-	l, err := newLoader(address)
-	if err != nil {
-		return nil, p.failed(err)
-	}
-	side := &contender{process: p, loader: l, message: c.message, judge: judgeFloor()}
+	side := &contender{process: p, address: address, message: c.message, judge: judgeFloor()}
 	if client != "" {
 		side.judge = judgeTollgate(c, client)
 	}
@@ -167,6 +166,9 @@ func (b *bench) measureGrowth(ctx context.Context) error {
 		return err
 	}
 	defer few.stop()
+	if err := warmUp(b.requests/4, flight, few.load); err != nil {
+		return fmt.Errorf("%s: %w", growth, err)
+	}
 	for _, memory := range growthMemory {
 		c, err := b.growTo(ctx, few, tokens, memory)
 		if err != nil {
@@ -181,11 +183,6 @@ func (b *bench) measureGrowth(ctx context.Context) error {
 type crowdedServer struct {
 	*server
 	load *contender
-}
-
-func (s *crowdedServer) stop() {
-	s.load.close()
-	s.server.stop()
 }
 
 // crowd starts a tollgate and shows it every token once. It returns that round.
@@ -233,7 +230,7 @@ func (b *bench) growTo(ctx context.Context, few *crowdedServer, tokens []string,
 	if err != nil {
 		return c, err
 	}
-	c.missed = (after - before) / float64(calls*(rounds+1))
+	c.missed = (after - before) / float64(calls*rounds)
 	c.residentKiB, err = many.residentKiB()
 	return c, err
 }

@@ -122,6 +122,9 @@ func (r *report) verdicts() (list []verdict) {
 // summary is what the terminal shows.
 func (r *report) summary() string {
 	var b strings.Builder
+	if len(r.verdicts()) == 0 {
+		return "Nothing was measured.\n"
+	}
 	goals := table{{"", "goal", "seen", ""}}
 	var missed []string
 	for _, v := range r.verdicts() {
@@ -202,10 +205,10 @@ func (r *report) page() string {
 		say("## Functions alone\n\n`go test -bench`, medians of 3 runs, all cores.\n\n%s\n", r.microTable())
 	}
 	say("## How\n\n%s\n", r.setting())
-	say("The loader is written on HTTP/2 frames: one connection, a request as Envoy sends it (%d bytes, recorded and filled up\n"+
+	say("The loader is written on HTTP/2 frames: a connection a round, requests as Envoy sends them (%d bytes, recorded and filled up\n"+
 		"with an application's headers). Every answer is looked at: gRPC status, ok_response, and the client's name in\n"+
 		"`x-tollgate-client`; one in %d is decoded and compared in full. A wrong one ends the benchmark. Rounds take turns,\n"+
-		"after one of each that is not counted.\n\n", r.messageBytes, sampleEvery)
+		"after shorter ones that are not counted.\n\n", r.messageBytes, sampleEvery)
 	say("## Raw rounds\n\n%s", r.raw())
 	return b.String()
 }

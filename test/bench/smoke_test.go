@@ -24,16 +24,11 @@ func TestSmoke_FloorAgainstItself(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(p.stop)
-		l, err := newLoader(address)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = l.close() })
 		c, err := newCalls(check, []string{"one", "two"})
 		if err != nil {
 			t.Fatal(err)
 		}
-		sides[i] = &contender{process: p, loader: l, message: c.message, judge: judgeFloor()}
+		sides[i] = &contender{process: p, address: address, message: c.message, judge: judgeFloor()}
 	}
 	const rounds, calls = 2, 3000
 	d, err := contest(t.Context(), sides[0], sides[1], rounds, calls, 32)
@@ -47,6 +42,5 @@ func TestSmoke_FloorAgainstItself(t *testing.T) {
 		if r.calls != calls || r.perCall() <= 0 || r.wall <= 0 || r.p50 <= 0 || r.p99 < r.p50 {
 			t.Errorf("round %+v: every figure must be there", r)
 		}
-		t.Logf("%d µs CPU, busy %.2f p50 %v p99 %v", r.perCall().Microseconds(), r.busy(), r.p50, r.p99)
 	}
 }
