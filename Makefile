@@ -58,11 +58,7 @@ race:
 	CGO_ENABLED=$(if $(RACE),1,0) go test $(RACE) ./...
 
 fuzz:
-	@set -e; for p in $$(go list ./...); do \
-		for f in $$(go test -list '^Fuzz' $$p | grep '^Fuzz' || true); do \
-			echo "fuzz $$p $$f"; go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1x $$p; \
-		done; \
-	done
+	test/fuzz $(FUZZTIME)
 
 bench:
 	go run ./test/bench
