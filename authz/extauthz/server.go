@@ -75,7 +75,7 @@ func New(c Config) *Server {
 		grpc.MaxConcurrentStreams(maxStreams),
 		// Workers keep their grown stacks: growing one anew for every request was
 		// over a quarter of the cost.
-		grpc.NumStreamWorkers(uint32(16 * runtime.GOMAXPROCS(0))),
+		grpc.NumStreamWorkers(uint32(64 * runtime.GOMAXPROCS(0))),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Second, PermitWithoutStream: true}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{
 			MaxConnectionAge: age, MaxConnectionAgeGrace: connectionGrace,
