@@ -23,8 +23,8 @@ import (
 // How long a stop may take: Envoy is first told to look elsewhere, then running
 // requests finish (bar B20: at most 10 s in all).
 const (
-	drainPause = 500 * time.Millisecond
-	stopMost   = 8 * time.Second
+	drainPause = 2 * time.Second // longer than an interval and a timeout of the health checks that envoy bootstrap prints
+	stopMost   = 7 * time.Second
 )
 
 func (a *app) serveCommand() *cobra.Command {
