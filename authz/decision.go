@@ -42,12 +42,13 @@ func (d *Decision) Environment() tokens.Environment {
 	return d.environment
 }
 
-// LimitName is a limit's name for people: the plan's before the limit's.
+// LimitName is a limit's name, as headers have it: of a route's own plan with the
+// plan's before it.
 func (d *Decision) LimitName(s *limiter.Standing) string {
 	if d.IsRoutePlan(s) {
 		return d.Route.PlanName + "." + s.Kind.String()
 	}
-	return s.Plan.Name + "." + s.Kind.String()
+	return s.Kind.String()
 }
 
 // IsRoutePlan tells the limits of the route's own plan from the client's.

@@ -29,6 +29,9 @@ func (c *check) saw(step string) string {
 	case "path":
 		return c.plainPath()
 	case "credential":
+		if c.Authorizations > 1 {
+			return fmt.Sprintf("%d Authorization headers", c.Authorizations)
+		}
 		if !c.TokenSent {
 			return "no Bearer token"
 		}

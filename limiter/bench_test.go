@@ -7,7 +7,7 @@ import (
 )
 
 func benchPlans(b *testing.B) []*Plan {
-	return []*Plan{plan(b, "default", Burst{1e6, 1e6}, 4e9)}
+	return []*Plan{plan(b, "default", Burst{1e6, 1e6}, 2e9)}
 }
 
 func wantAllowed(b *testing.B, res *Result) {
@@ -19,7 +19,7 @@ func wantAllowed(b *testing.B, res *Result) {
 func BenchmarkTake_OneSubject(b *testing.B) {
 	for name, plans := range map[string][]*Plan{
 		"one plan":  benchPlans(b),
-		"two plans": append(benchPlans(b), plan(b, "route", Burst{1e6, 1e6}, 4e9)),
+		"two plans": append(benchPlans(b), plan(b, "route", Burst{1e6, 1e6}, 2e9)),
 	} {
 		b.Run(name, func(b *testing.B) {
 			tab := table(b, 64<<20)

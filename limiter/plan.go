@@ -49,9 +49,9 @@ func NewPlan(name string, burst Burst, perMinute int64) (*Plan, error) {
 	if err := burst.check(); err != nil {
 		faults = append(faults, fmt.Errorf("plan %q: burst: %w", name, err))
 	}
-	if perMinute < 0 || perMinute > math.MaxUint32 {
+	if perMinute < 0 || perMinute > maxPerMinute {
 		faults = append(faults, fmt.Errorf("plan %q: per_minute is %d: want 1 to %d, or 0 for no limit",
-			name, perMinute, uint32(math.MaxUint32)))
+			name, perMinute, maxPerMinute))
 	}
 	if len(faults) > 0 {
 		return nil, errors.Join(faults...)

@@ -18,7 +18,7 @@ func TestNewPlan_Faults(t *testing.T) {
 		{"free", Burst{}, 0, nil},
 		{"default", Burst{50, 100}, 1000, nil},
 		{"slow", Burst{1.0 / 3600, 24}, 0, nil},
-		{"most", Burst{1e6, 1e6}, math.MaxUint32, nil},
+		{"most", Burst{1e6, 1e6}, math.MaxInt32, nil},
 		{"", Burst{}, 0, []string{"want a name"}},
 		{"p", Burst{Rate: 50}, 0, []string{`plan "p": burst: rate is 50 but there is no size`}},
 		{"p", Burst{Size: 50}, 0, []string{"size is 50 but there is no rate"}},
@@ -30,8 +30,8 @@ func TestNewPlan_Faults(t *testing.T) {
 		{"p", Burst{1e-9, 1}, 0, []string{"over 366 days", "higher rate or a smaller size"}},
 		{"p", Burst{1, math.MaxInt64}, 0, []string{"over 366 days"}},
 		{"p", Burst{math.SmallestNonzeroFloat64, 1}, 0, []string{"over 366 days"}},
-		{"p", Burst{}, -1, []string{"per_minute is -1: want 1 to 4294967295"}},
-		{"p", Burst{}, math.MaxUint32 + 1, []string{"per_minute is 4294967296"}},
+		{"p", Burst{}, -1, []string{"per_minute is -1: want 1 to 2147483647"}},
+		{"p", Burst{}, math.MaxInt32 + 1, []string{"per_minute is 2147483648"}},
 		{"", Burst{Rate: 50}, -1, []string{"want a name", "no size", "per_minute"}},
 	} {
 		p, err := NewPlan(tt.name, tt.burst, tt.perMinute)

@@ -123,7 +123,7 @@ func (s *shard) store(cs *charges, now int64, res *Result, missing bool) {
 			c.bucket.spend(now, c.plan)
 		}
 		if c.plan.PerMinute > 0 {
-			c.window.spend(now)
+			c.window.spend(now, c.plan.PerMinute)
 		}
 		if missing { // making room may have moved or dropped any entry
 			s.put(c.key, &c.state)
@@ -133,7 +133,7 @@ func (s *shard) store(cs *charges, now int64, res *Result, missing bool) {
 	}
 	for i := range res.Count {
 		st := &res.Standings[i]
-		st.Remaining--
+		st.Remaining = max(0, st.Remaining-1) // see window.ahead
 		switch {
 		case st.Kind == KindBurst:
 			st.Reset += time.Duration(st.Plan.interval)

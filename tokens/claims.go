@@ -144,12 +144,12 @@ func (r *claimReader) date(name string, required bool) time.Time {
 	if v == nil {
 		return time.Time{}
 	}
-	seconds, ok := v.Int()
-	if !ok || seconds < 0 || seconds > latest {
+	date, ok := v.Time()
+	if !ok || date.Unix() < 0 || date.Unix() > latest {
 		r.fail("the claim %q is no date (a JSON number from 0 to %d)", name, int64(latest))
 		return time.Time{}
 	}
-	return time.Unix(seconds, 0)
+	return date
 }
 
 // audience reads aud: one string or an array of strings (RFC 7519 section 4.1.3).

@@ -318,18 +318,14 @@ func (a *app) configCommand() *cobra.Command {
 
 // checkConfig looks at all that serve would read of the configuration.
 func (a *app) checkConfig() error {
-	c, _, err := a.loadConfig()
 	var faults []string
-	if err != nil {
-		faults = strings.Split(err.Error(), "\n")
-	} else {
-		for i := range c.Trust {
-			if c.Trust[i].JWKSFile == "" {
-				continue
-			}
-			if _, err := fileKeys(&c.Trust[i]); err != nil {
-				faults = append(faults, err.Error())
-			}
+	c, found := config.Check(a.configFile, a.getenv)
+	for _, fault := range found {
+		faults = append(faults, fault.String())
+	}
+	if c != nil {
+		if _, err := newPolicy(c); err != nil {
+			faults = strings.Split(err.Error(), "\n")
 		}
 	}
 	if a.wantJSON() {

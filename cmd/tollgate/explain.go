@@ -19,6 +19,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
+	"golang.org/x/net/http/httpguts"
 
 	"github.com/tollgate-authz/tollgate/authz"
 	"github.com/tollgate-authz/tollgate/authz/extauthz"
@@ -36,16 +37,19 @@ type question struct {
 // request turns the description into what Envoy would have told the gate.
 func (q *question) request() (authz.Request, error) {
 	var req authz.Request
-	u, err := url.Parse(q.URL)
-	if err != nil || u.Host == "" {
+	// The bytes as they were written: a parser would refuse or hide what the path
+	// step is for.
+	scheme, rest, _ := strings.Cut(q.URL, "://")
+	rest, _, _ = strings.Cut(rest, "#") // no client sends it
+	host, path := rest, "/"
+	if i := strings.IndexAny(rest, "/?"); i >= 0 {
+		host, path = rest[:i], "/"+strings.TrimPrefix(rest[i:], "/")
+	}
+	u, err := url.Parse(scheme + "://" + host)
+	if err != nil || u.Scheme == "" || u.Host != host || host == "" {
 		return req, fmt.Errorf("--url %q: a whole URL such as https://api.example.com/v1/contacts is needed", q.URL)
 	}
-	// The bytes as they were written: parsing would hide what the path step is for.
-	_, rest, _ := strings.Cut(q.URL, "://")
-	req = authz.Request{Method: q.Method, Host: u.Host, Path: "/"}
-	if i := strings.IndexAny(rest, "/?"); i >= 0 {
-		req.Path = "/" + strings.TrimPrefix(rest[i:], "/")
-	}
+	req = authz.Request{Method: q.Method, Host: host, Path: path}
 	if q.SourceIP != "" {
 		if req.Peer, err = netip.ParseAddr(q.SourceIP); err != nil {
 			return req, fmt.Errorf("--source-ip %q is no IP address", q.SourceIP)
@@ -53,10 +57,10 @@ func (q *question) request() (authz.Request, error) {
 	}
 	for _, h := range q.Headers {
 		name, value, ok := strings.Cut(h, ":")
-		if !ok {
-			return req, fmt.Errorf("--header needs the form 'Name: value'")
+		if name = strings.TrimSpace(name); !ok || !httpguts.ValidHeaderFieldName(name) {
+			return req, errors.New("--header needs the form 'Name: value'")
 		}
-		extauthz.SetHeader(&req, strings.ToLower(strings.TrimSpace(name)), strings.TrimSpace(value))
+		extauthz.SetHeader(&req, strings.ToLower(name), strings.TrimSpace(value))
 	}
 	return req, nil
 }
@@ -173,8 +177,9 @@ func (a *app) askExplanation(ctx context.Context, q *question) (*explanation, er
 			return e, err
 		}
 	}
-	if err := requireStore(c); err != nil {
-		return nil, err
+	if errors.Is(requireStore(c), errNoStore) {
+		// Tokens of other issuers need none.
+		c.Store = config.Store{Memory: true}
 	}
 	n, err := newNode(ctx, c, p, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	if err != nil {

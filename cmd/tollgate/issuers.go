@@ -40,7 +40,7 @@ func (i *issuers) use(ctx context.Context, own *tokens.Trust, trusted []config.T
 	for n := range trusted {
 		t := &trusted[n]
 		if t.JWKSFile != "" {
-			keys, err := fileKeys(t)
+			keys, err := t.ReadKeys()
 			if err != nil {
 				return nil, err
 			}

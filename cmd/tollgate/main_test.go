@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"errors"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/tollgate-authz/tollgate/cmd/tollgate/config"
@@ -48,6 +50,47 @@ func TestSecretsAreMadeOnce(t *testing.T) {
 	}
 	if _, err := loadSecrets(c, rand.Reader); err == nil || !strings.Contains(err.Error(), "damaged") {
 		t.Errorf("a damaged file: %v, want an error", err)
+	}
+}
+
+// TestWhatCannotBeAStore is named as such, and nothing is made beside it.
+func TestWhatCannotBeAStore(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	junk, folder := filepath.Join(dir, "junk"), filepath.Join(dir, "folder")
+	if err := errors.Join(os.WriteFile(junk, []byte("this is no database at all"), 0o600), os.Mkdir(folder, 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{junk: "no SQLite database", folder: "no regular file", os.DevNull: "no regular file", junk + "/x": "not a directory"} {
+		_, err := loadSecrets(&config.Config{Store: config.Store{SQLite: path}}, rand.Reader)
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want %q", path, err, want)
+		}
+	}
+	if files, _ := os.ReadDir(dir); len(files) != 2 {
+		t.Errorf("files were made: %v", files)
+	}
+}
+
+// TestAPipeDoesNotHoldUpTheEnd: a configuration may be a pipe that nobody writes to.
+func TestAPipeDoesNotHoldUpTheEnd(t *testing.T) {
+	t.Parallel()
+	fifo := filepath.Join(t.TempDir(), "fifo")
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	a := &app{configFile: fifo, getenv: os.LookupEnv}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, _, err := a.awaitConfig(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want that it was stopped", err)
+	}
+	w, err := os.OpenFile(fifo, os.O_RDWR, 0) // lets the reader go
+	if err == nil {
+		err = w.Close()
+	}
+	if err != nil {
+		t.Error(err)
 	}
 }
 
@@ -98,7 +141,7 @@ func TestListenTakesOverAStaleSocket(t *testing.T) {
 func TestQuestionKeepsThePathAsWritten(t *testing.T) {
 	t.Parallel()
 	for url, want := range map[string]string{
-		"http://h/a/../b": "/a/../b", "http://h/a%2fb?x=1": "/a%2fb?x=1", "http://h": "/", "http://h?x=1": "/?x=1", "http://h//a": "//a",
+		"http://h/a/../b": "/a/../b", "http://h/a%2fb?x=1": "/a%2fb?x=1", "http://h": "/", "http://h?x=1": "/?x=1", "http://h//a": "//a", "http://h/%zz": "/%zz", "http://h/a#b": "/a",
 	} {
 		q := question{Method: "GET", URL: url, SourceIP: "192.0.2.1", Headers: []string{"Authorization: Bearer x", "authorization: Bearer y", "X-Forwarded-For: 1.2.3.4"}}
 		req, err := q.request()
@@ -106,7 +149,7 @@ func TestQuestionKeepsThePathAsWritten(t *testing.T) {
 			t.Errorf("%s: %+v, %v; want path %s", url, req, err, want)
 		}
 	}
-	for _, q := range []question{{URL: "/a"}, {URL: "h/a"}, {URL: "http://h", SourceIP: "x"}, {URL: "http://h", Headers: []string{"x"}}, {URL: "http://h/%zz\x7f"}} {
+	for _, q := range []question{{URL: "/a"}, {URL: "h/a"}, {URL: "http://h", SourceIP: "x"}, {URL: "http://h", Headers: []string{"x"}}, {URL: "http://h:x/"}, {URL: "http://h h/"}, {URL: "://h"}, {URL: "http://u@h/"}, {URL: "http://h", Headers: []string{": x"}}} {
 		if _, err := q.request(); err == nil {
 			t.Errorf("%+v was accepted", q)
 		}

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -29,8 +30,8 @@ import (
 type node struct {
 	log     *slog.Logger
 	now     func() time.Time
-	load    func() (*config.Config, *authz.Policy, error) // for reloads
-	hangup  <-chan os.Signal                              // asks for one
+	load    func(context.Context) (*config.Config, *authz.Policy, error) // for reloads
+	hangup  <-chan os.Signal                                             // asks for one
 	metrics *nodeMetrics
 
 	started  *config.Config // what cannot be reloaded is still as it says
@@ -214,8 +215,8 @@ func (n *node) close() {
 
 // reload puts the configuration file in force again. A file with a fault leaves
 // everything as it is.
-func (n *node) reload(ctx context.Context) {
-	if err := n.tryReload(ctx); err != nil {
+func (n *node) reload(ctx, background context.Context) {
+	if err := n.tryReload(ctx, background); err != nil {
 		n.metrics.reloads.WithLabelValues("refused").Inc()
 		n.log.Error("the configuration was not reloaded; the one before stays in force", "error", err)
 		return
@@ -224,15 +225,15 @@ func (n *node) reload(ctx context.Context) {
 	n.log.Info("the configuration was reloaded")
 }
 
-func (n *node) tryReload(ctx context.Context) error {
-	c, p, err := n.load()
+func (n *node) tryReload(ctx, background context.Context) error {
+	c, p, err := n.load(ctx)
 	if err != nil {
 		return err
 	}
 	if err := n.keepIssuer(c, p); err != nil {
 		return err
 	}
-	if err := n.trust(ctx, c); err != nil {
+	if err := n.trust(background, c); err != nil {
 		return err
 	}
 	n.config.Store(c)
@@ -307,6 +308,9 @@ func listen(ctx context.Context, address string, mode os.FileMode) (net.Listener
 	if !isUnix {
 		return lc.Listen(ctx, "tcp", address)
 	}
+	if len(path) > maxSocketPath {
+		return nil, fmt.Errorf("the socket path %s has %d bytes; the system takes at most %d", path, len(path), maxSocketPath)
+	}
 	if err := removeStale(ctx, path); err != nil {
 		return nil, err
 	}
@@ -319,6 +323,9 @@ func listen(ctx context.Context, address string, mode os.FileMode) (net.Listener
 	}
 	return l, nil
 }
+
+// maxSocketPath is what fits into a sockaddr_un beside the terminating zero.
+const maxSocketPath = len(syscall.RawSockaddrUnix{}.Path) - 1
 
 func cutUnix(address string) (path string, ok bool) {
 	const prefix = "unix:"

@@ -1,9 +1,9 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 
 	"github.com/tollgate-authz/tollgate/authz"
@@ -24,6 +24,27 @@ func (a *app) loadConfig() (*config.Config, *authz.Policy, error) {
 		return nil, nil, err
 	}
 	return c, p, nil
+}
+
+// awaitConfig is loadConfig for a process that may be told to stop meanwhile: a file
+// can be a pipe that nobody writes to.
+func (a *app) awaitConfig(ctx context.Context) (*config.Config, *authz.Policy, error) {
+	type loaded struct {
+		c   *config.Config
+		p   *authz.Policy
+		err error
+	}
+	done := make(chan loaded, 1)
+	go func() {
+		c, p, err := a.loadConfig()
+		done <- loaded{c, p, err}
+	}()
+	select {
+	case l := <-done:
+		return l.c, l.p, l.err
+	case <-ctx.Done():
+		return nil, nil, fmt.Errorf("stopped while reading %s: %w", a.configFile, context.Cause(ctx))
+	}
 }
 
 // newPolicy turns the configuration into what the gate goes by. Its error names
@@ -112,17 +133,4 @@ func foreignTrust(c *config.Trust, keys tokens.KeySource) *tokens.Trust {
 		ScopeClaim: c.ScopeClaim, ClientClaim: c.ClientClaim, Account: c.Account, Plan: c.Plan,
 		Environment: tokens.Environment(c.Environment),
 	}
-}
-
-// fileKeys reads a jwks_file.
-func fileKeys(c *config.Trust) (tokens.FixedKeys, error) {
-	doc, err := os.ReadFile(c.JWKSFile)
-	if err != nil {
-		return nil, fmt.Errorf("%s: jwks_file: %w", c.Source, err)
-	}
-	keys, err := tokens.ParseKeySet(doc)
-	if err != nil {
-		return nil, fmt.Errorf("%s: jwks_file %s: %w", c.Source, c.JWKSFile, err)
-	}
-	return keys, nil
 }

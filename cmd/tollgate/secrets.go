@@ -22,6 +22,9 @@ type secrets struct {
 // loadSecrets takes the secrets from the configuration, or from files beside the
 // store, which are made on first use. A store in memory gets throw-away ones.
 func loadSecrets(c *config.Config, random io.Reader) (s secrets, err error) {
+	if err := checkStoreFile(c.Store); err != nil {
+		return s, err
+	}
 	if s.encryption, err = loadSecret(c.Keys.EncryptionKey, c.Store, "encryption-key", random); err != nil {
 		return s, fmt.Errorf("keys.encryption_key: %w", err)
 	}
@@ -29,6 +32,36 @@ func loadSecrets(c *config.Config, random io.Reader) (s secrets, err error) {
 		return s, fmt.Errorf("keys.pepper: %w", err)
 	}
 	return s, nil
+}
+
+// checkStoreFile refuses what can be no store before anything is looked for or made
+// beside it.
+func checkStoreFile(store config.Store) error {
+	if store.Memory {
+		return nil
+	}
+	info, err := os.Stat(store.SQLite)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return nil
+	case err != nil:
+		return fmt.Errorf("store: %w", err)
+	case !info.Mode().IsRegular():
+		return fmt.Errorf("store: %s is no regular file; name a file that is a store or can become one", store.SQLite)
+	case info.Size() == 0:
+		return nil
+	}
+	f, err := os.Open(store.SQLite)
+	if err != nil {
+		return fmt.Errorf("store: %w", err)
+	}
+	defer func() { _ = f.Close() }()
+	const magic = "SQLite format 3\x00" // sqlite.org/fileformat.html section 1.3
+	head := make([]byte, len(magic))
+	if _, err := io.ReadFull(f, head); err != nil || string(head) != magic {
+		return fmt.Errorf("store: %s is no SQLite database; name a file that is a store or can become one", store.SQLite)
+	}
+	return nil
 }
 
 // loadSecret derives 32 bytes from the text. What people choose has no fixed

@@ -74,7 +74,7 @@ func (a *app) serve(ctx context.Context, log *slog.Logger) error {
 	hangup := make(chan os.Signal, 1) // from now on: without a handler SIGHUP would end a process that starts
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)
-	c, p, err := a.loadConfig()
+	c, p, err := a.awaitConfig(ctx)
 	if err != nil {
 		return err
 	}
@@ -86,7 +86,7 @@ func (a *app) serve(ctx context.Context, log *slog.Logger) error {
 		return err
 	}
 	defer n.close()
-	n.load, n.hangup = a.loadConfig, hangup
+	n.load, n.hangup = a.awaitConfig, hangup
 	return n.run(ctx)
 }
 
@@ -262,7 +262,7 @@ func (n *node) reloadOnSignal(ctx, background context.Context) {
 		case <-ctx.Done():
 			return
 		case <-n.hangup:
-			n.reload(background)
+			n.reload(ctx, background)
 		}
 	}
 }

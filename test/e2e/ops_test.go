@@ -183,6 +183,9 @@ func TestExplain(t *testing.T) {
 	if e := explain("https://api.example.com/v1/a/../b"); e.Code != "R0" || e.Steps[0].Result == "ok" {
 		t.Errorf("an ambiguous path: %+v", e)
 	}
+	if e := explain("https://api.example.com/v1/%zz"); e.Code != "R0" || e.Status != 400 {
+		t.Errorf("a bad escape: %+v", e)
+	}
 	s.stopServe(syscall.SIGTERM)
 	if e := explain(url); !e.Allowed || e.Counters != "unknown" || e.Limits[0].Left != "unknown" {
 		t.Errorf("without serve: %+v", e)

@@ -12,6 +12,8 @@ import (
 const (
 	failuresOfSource = 30 // over all clients
 	failuresAtClient = 10 // at one client_id, from one source
+	// sources of an IPv6 site together have as much as this many.
+	sourcesOfSite = 8
 )
 
 // failures counts failed authentications by source, and by source and client_id.
@@ -23,21 +25,35 @@ const (
 // them try wins nothing against 256 random bits. Nor is a source counted whose
 // address is unknown, for its budget would be everybody's.
 type failures struct {
-	table  *limiter.Table
-	source []*limiter.Plan
-	client []*limiter.Plan
+	table        *limiter.Table
+	source, site failureLimits
 }
 
+// failureLimits are what one network of a kind has.
+type failureLimits struct{ all, atClient []*limiter.Plan }
+
 func newFailures(table *limiter.Table) (failures, error) {
-	source, err := limiter.NewPlan("failures_of_source", limiter.Burst{}, failuresOfSource)
+	source, err := newFailureLimits("source", 1)
 	if err != nil {
 		return failures{}, err
 	}
-	client, err := limiter.NewPlan("failures_at_client", limiter.Burst{}, failuresAtClient)
+	site, err := newFailureLimits("site", sourcesOfSite)
 	if err != nil {
 		return failures{}, err
 	}
-	return failures{table, []*limiter.Plan{source}, []*limiter.Plan{client}}, nil
+	return failures{table, source, site}, nil
+}
+
+func newFailureLimits(network string, sources int64) (l failureLimits, err error) {
+	all, err := limiter.NewPlan("failures of a "+network, limiter.Burst{}, sources*failuresOfSource)
+	if err != nil {
+		return l, err
+	}
+	atClient, err := limiter.NewPlan("failures of a "+network+" at a client", limiter.Burst{}, sources*failuresAtClient)
+	if err != nil {
+		return l, err
+	}
+	return failureLimits{[]*limiter.Plan{all}, []*limiter.Plan{atClient}}, nil
 }
 
 // look returns how long the source must wait before it may try again.
@@ -51,27 +67,35 @@ func (f *failures) charge(now time.Time, from netip.Addr, id string) time.Durati
 	return f.ask(f.table.Take, now, from, id)
 }
 
-func (f *failures) ask(table func(time.Time, limiter.Subject, []*limiter.Plan, *limiter.Result), now time.Time, from netip.Addr, id string) time.Duration {
+type askTable func(time.Time, limiter.Subject, []*limiter.Plan, *limiter.Result)
+
+// ask asks for the source and the site it is in. A source is what one subscriber
+// has: an IPv4 address, or a /64 of IPv6, in which anyone can take as many
+// addresses as he likes. Whole sites get a /48, which is 65,536 of those.
+func (f *failures) ask(table askTable, now time.Time, from netip.Addr, id string) (wait time.Duration) {
 	if !from.IsValid() {
 		return 0
 	}
-	network := networkOf(from)
-	var ofSource, atClient limiter.Result
-	table(now, f.table.Subject("source", network), f.source, &ofSource)
-	table(now, f.table.Subject("client", network, id), f.client, &atClient)
-	return max(ofSource.RetryAfter, atClient.RetryAfter) // zero where there was no room to count
+	if from = from.Unmap(); from.Is4() {
+		return f.askNetwork(table, now, from.String(), id, f.source)
+	}
+	return max(f.askNetwork(table, now, prefix(from, 64), id, f.source),
+		f.askNetwork(table, now, prefix(from, 48), id, f.site))
 }
 
-// networkOf is what one subscriber has: an IPv4 address, or a /64 of IPv6, in
-// which anyone can take as many addresses as he likes.
-func networkOf(a netip.Addr) string {
-	bits := 64
-	if a = a.Unmap(); a.Is4() {
-		bits = 32
-	}
-	network, err := a.Prefix(bits)
+// askNetwork returns zero where there is no room to count.
+func (f *failures) askNetwork(table askTable, now time.Time, network, id string, l failureLimits) time.Duration {
+	var all, atClient limiter.Result
+	table(now, f.table.Subject("all", network), l.all, &all)
+	table(now, f.table.Subject("client", network, id), l.atClient, &atClient)
+	return max(all.RetryAfter, atClient.RetryAfter)
+}
+
+// prefix is without zone: that names an interface here, not a network.
+func prefix(a netip.Addr, bits int) string {
+	p, err := a.WithZone("").Prefix(bits)
 	if err != nil {
 		return a.String()
 	}
-	return network.Addr().String()
+	return p.String()
 }

@@ -134,6 +134,23 @@ func TestFailuresOfASource(t *testing.T) {
 	w.do(jsonRequest("reports", w.secret, nil).from("192.0.2.2")).want(t, 200, "")
 }
 
+// TestFailuresOfASite: whoever holds an IPv6 /48 does not get a new budget with
+// each of its networks.
+func TestFailuresOfASite(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for i := range sourcesOfSite * failuresAtClient {
+		w.do(jsonRequest("reports", "wrong", nil).from(fmt.Sprintf("2001:db8:0:%x::1", i))).want(t, 401, "R1")
+	}
+	w.do(jsonRequest("reports", w.secret, nil).from("2001:db8:0:ffff::1")).want(t, 429, "R3")
+	w.do(jsonRequest("nobody", "wrong", nil).from("2001:db8:0:ffff::1")).want(t, 401, "R1")
+	w.do(jsonRequest("reports", w.secret, nil).from("2001:db8:1::1")).want(t, 200, "")
+	for i := range sourcesOfSite*(failuresOfSource-failuresAtClient) - 1 {
+		w.do(jsonRequest(fmt.Sprintf("nobody%d", i), "wrong", nil).from(fmt.Sprintf("2001:db8:0:%x::1", i))).want(t, 401, "R1")
+	}
+	w.do(jsonRequest("nobody", "wrong", nil).from("2001:db8:0:ffff::1")).want(t, 429, "R3")
+}
+
 // TestFailuresAtOnce: a guesser who sends everything at once learns of ten
 // guesses whether they were right.
 func TestFailuresAtOnce(t *testing.T) {

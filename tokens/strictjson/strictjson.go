@@ -13,7 +13,9 @@ package strictjson
 
 import (
 	"fmt"
+	"math"
 	"strconv"
+	"time"
 	"unicode/utf8"
 )
 
@@ -61,24 +63,22 @@ func (v *Value) Get(name string) *Value {
 	return nil
 }
 
-// Int returns the value as a whole number, rounding fractions down; false when
-// it is no number or outside ±2^53, where other parsers would lose digits.
-func (v *Value) Int() (int64, bool) {
+// Time returns the value as a NumericDate (RFC 7519 section 2): seconds since 1970,
+// which may have a fraction. False when it is no number or outside ±2^53 seconds,
+// where other parsers would lose digits.
+func (v *Value) Time() (time.Time, bool) {
 	if v == nil || v.Kind != Number {
-		return 0, false
+		return time.Time{}, false
 	}
 	if n, err := strconv.ParseInt(v.Text, 10, 64); err == nil {
-		return n, n > -1<<53 && n < 1<<53
+		return time.Unix(n, 0), n > -1<<53 && n < 1<<53
 	}
 	f, err := strconv.ParseFloat(v.Text, 64)
 	if err != nil || !(f > -1<<53 && f < 1<<53) {
-		return 0, false
+		return time.Time{}, false
 	}
-	n := int64(f)
-	if float64(n) > f {
-		n--
-	}
-	return n, true
+	whole, fraction := math.Modf(f)
+	return time.Unix(int64(whole), int64(fraction*1e9)), true
 }
 
 // SyntaxError says where a document stopped being acceptable, and why.

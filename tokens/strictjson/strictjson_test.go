@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestParse(t *testing.T) {
@@ -64,23 +65,24 @@ func TestParseFindsDuplicatesAmongManyNames(t *testing.T) {
 	}
 }
 
-func TestInt(t *testing.T) {
+func TestTime(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		doc  string
-		want int64
+		want time.Time
 		ok   bool
 	}{
-		{`12`, 12, true}, {`-1`, -1, true}, {`1.9`, 1, true}, {`-1.1`, -2, true}, {`1e3`, 1000, true},
-		{`9007199254740991`, 1<<53 - 1, true}, {`9007199254740993`, 0, false}, {`1e400`, 0, false},
-		{`"12"`, 0, false}, {`null`, 0, false}, {`true`, 0, false},
+		{`12`, time.Unix(12, 0), true}, {`-1`, time.Unix(-1, 0), true}, {`1e3`, time.Unix(1000, 0), true},
+		{`1700000000.25`, time.Unix(1700000000, 250e6), true}, {`-1.5`, time.Unix(-2, 500e6), true},
+		{`9007199254740991`, time.Unix(1<<53-1, 0), true}, {`9007199254740993`, time.Time{}, false}, {`1e400`, time.Time{}, false},
+		{`"12"`, time.Time{}, false}, {`null`, time.Time{}, false}, {`true`, time.Time{}, false},
 	} {
 		v, err := Parse([]byte(tt.doc), 1)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, ok := v.Int(); ok != tt.ok || ok && got != tt.want {
-			t.Errorf("Int(%s) = %d, %v, want %d, %v", tt.doc, got, ok, tt.want, tt.ok)
+		if got, ok := v.Time(); ok != tt.ok || ok && !got.Equal(tt.want) {
+			t.Errorf("Time(%s) = %v, %v, want %v, %v", tt.doc, got, ok, tt.want, tt.ok)
 		}
 	}
 }

@@ -10,6 +10,8 @@ import (
 	"fmt"
 	"log/slog"
 	"time"
+
+	"github.com/tollgate-authz/tollgate/tokens"
 )
 
 // Config is a whole configuration, validated and with its defaults in place.
@@ -79,7 +81,7 @@ type Tokens struct {
 	Audience             string        `yaml:"audience" doc:"aud of the tokens made here." computed:"issuer"`
 	AccessTTL            time.Duration `yaml:"access_ttl" min:"1s" max:"8784h" doc:"Lifetime of an access token, in whole seconds." default:"1h"`
 	RefreshTTL           time.Duration `yaml:"refresh_ttl" min:"1s" doc:"Lifetime of a refresh token." default:"720h"`
-	GenerationsPerMinute int64         `yaml:"generations_per_minute" min:"1" max:"4294967295" doc:"Successful token requests of one client a minute." default:"10"`
+	GenerationsPerMinute int64         `yaml:"generations_per_minute" min:"1" max:"2147483647" doc:"Successful token requests of one client a minute." default:"10"`
 }
 
 // Keys are the process's own secrets, as texts; empty: made beside the store.
@@ -114,6 +116,27 @@ type Trust struct {
 	Source      string        `yaml:"-"` // file:line:column
 }
 
+// ReadKeys reads JWKSFile.
+func (t *Trust) ReadKeys() (tokens.FixedKeys, error) {
+	keys, err := readKeys(t.JWKSFile)
+	if err != nil {
+		return nil, fmt.Errorf("%s: jwks_file: %w", t.Source, err)
+	}
+	return keys, nil
+}
+
+func readKeys(file string) (tokens.FixedKeys, error) {
+	doc, err := readBounded(file, tokens.MaxKeySetBytes, true)
+	if err != nil {
+		return nil, err
+	}
+	keys, err := tokens.ParseKeySet(doc)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	return keys, nil
+}
+
 // ClientIP says how many proxies are believed.
 type ClientIP struct {
 	TrustedHops     int `yaml:"trusted_hops" min:"0" max:"16" doc:"Proxies in front of Envoy." default:"0"`
@@ -123,7 +146,7 @@ type ClientIP struct {
 // Plan is a named set of limits. A limit of zero is no limit.
 type Plan struct {
 	Burst         *Burst        `yaml:"burst" doc:"Token bucket; exceeded: R7."`
-	PerMinute     int64         `yaml:"per_minute" min:"1" max:"4294967295" doc:"Requests in a sliding minute; exceeded: R3."`
+	PerMinute     int64         `yaml:"per_minute" min:"1" max:"2147483647" doc:"Requests in a sliding minute; exceeded: R3."`
 	PerDay        int64         `yaml:"per_day" min:"1" status:"unenforced" doc:"Requests a calendar day; exceeded: R3."`
 	AuthPerDay    int64         `yaml:"auth_per_day" min:"1" status:"unenforced" doc:"Token requests a day beside per_day."`
 	Lockout       time.Duration `yaml:"lockout" min:"0s" status:"unenforced" doc:"Refuse everything for this long after per_minute was exceeded."`

@@ -17,6 +17,15 @@ const maxFile = 4 << 20
 //
 // getenv looks up the variables that the file names; os.LookupEnv does.
 func Load(path string, getenv func(string) (string, bool)) (*Config, Faults) {
+	return load(path, &reader{getenv: getenv})
+}
+
+// Check is Load that also looks into the files that serve would read.
+func Check(path string, getenv func(string) (string, bool)) (*Config, Faults) {
+	return load(path, &reader{getenv: getenv, files: true})
+}
+
+func load(path string, r *reader) (*Config, Faults) {
 	data, err := readBounded(path, maxFile, false)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -24,13 +33,18 @@ func Load(path string, getenv func(string) (string, bool)) (*Config, Faults) {
 	case err != nil:
 		return nil, Faults{{File: path, Reason: err.Error() + "; name a configuration file with --config FILE"}}
 	}
-	return Parse(path, data, filepath.Dir(path), getenv)
+	return r.parse(path, data, filepath.Dir(path))
 }
 
 // Parse is Load for a file that was read already. Relative paths in it are
 // relative to dir.
 func Parse(name string, data []byte, dir string, getenv func(string) (string, bool)) (*Config, Faults) {
-	r := &reader{file: name, getenv: getenv, places: map[string]place{"": {line: 1, column: 1}}}
+	r := &reader{getenv: getenv}
+	return r.parse(name, data, dir)
+}
+
+func (r *reader) parse(name string, data []byte, dir string) (*Config, Faults) {
+	r.file, r.places = name, map[string]place{"": {line: 1, column: 1}}
 	c := &Config{}
 	var err error
 	if r.dir, err = filepath.Abs(dir); err != nil {

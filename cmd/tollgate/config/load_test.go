@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -216,6 +217,26 @@ func TestFilesThatCannotBeRead(t *testing.T) {
 		if c != nil || faults.Error() != tt.want {
 			t.Errorf("got  %v %v\nwant %v", c, faults, tt.want)
 		}
+	}
+}
+
+// TestCheckLooksIntoFiles beside all other faults; Load does not.
+func TestCheckLooksIntoFiles(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	file := filepath.Join(dir, "tollgate.yaml")
+	text := "apis: []\ntrust:\n- {issuer: https://a/, audiences: [x],\n   jwks_file: keys.json}\n"
+	if err := errors.Join(os.WriteFile(file, []byte(text+"isuer: x\n"), 0o600), os.WriteFile(filepath.Join(dir, "keys.json"), []byte("{}"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	if _, faults := Check(file, os.LookupEnv); len(faults) != 2 || !strings.Contains(faults[0].String(), ":4:15: trust[0].jwks_file: ") || !strings.Contains(faults[0].Reason, `array "keys"`) {
+		t.Errorf("got %v, want the key file's fault at 4:15 and another", faults)
+	}
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if c, faults := Load(file, os.LookupEnv); c == nil || len(faults) != 0 {
+		t.Errorf("Load: %v", faults)
 	}
 }
 

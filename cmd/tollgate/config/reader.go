@@ -13,6 +13,7 @@ type reader struct {
 	file   string
 	dir    string
 	getenv func(string) (string, bool)
+	files  bool // look into files that the configuration names
 
 	faults Faults
 	places map[string]place // by path, of all that the file has

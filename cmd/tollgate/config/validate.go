@@ -37,7 +37,13 @@ func (r *reader) conflicts(apis []API) {
 	var entries []route.Entry
 	var paths []string
 	for i := range apis {
-		for _, host := range slices.Concat(apis[i].Hosts, apis[i].SandboxHosts) {
+		hosts := slices.Clone(apis[i].Hosts)
+		for _, host := range apis[i].SandboxHosts {
+			if !slices.Contains(hosts, host) { // one of both environments has its fault already
+				hosts = append(hosts, host)
+			}
+		}
+		for _, host := range hosts {
 			for j := range apis[i].Routes {
 				path := index(index("apis", i)+".routes", j) + ".match"
 				entries = append(entries, route.Entry{Host: host, Pattern: apis[i].Routes[j].Match, Source: r.file + ":" + r.at(path).String()})
@@ -129,6 +135,10 @@ func (r *reader) trusted(c *Config) {
 			r.fault(path+".jwks_file", "jwks_uri says already where the keys are; leave one of them out")
 		case !hasURI && !hasFile && (tokens.CheckFetchURL(t.Issuer) != nil || strings.Contains(t.Issuer, "?")):
 			r.fault(path+".issuer", "without jwks_uri and jwks_file the keys are looked for below the issuer, which must then be a URL with https (http only for this machine); write where the keys are")
+		case hasFile && r.files && t.JWKSFile != "":
+			if _, err := readKeys(t.JWKSFile); err != nil {
+				r.fault(path+".jwks_file", "%v; write a file with a JSON Web Key Set", err)
+			}
 		}
 		r.plan(c, path+".plan", t.Plan)
 	}
