@@ -18,27 +18,36 @@ var ErrNoKeys = errors.New("no key set of the issuer was ever loaded")
 // Verifier verifies JWTs of trusted issuers and remembers those it has verified.
 // It is safe for concurrent use.
 type Verifier struct {
-	issuers  atomic.Pointer[map[string]*Trust]
+	issuers  atomic.Pointer[trusted]
 	registry *Registry
 	cache    *Cache
+}
+
+// trusted are the issuers in force.
+type trusted struct {
+	byName map[string]*Trust
+	own    *Trust
 }
 
 // NewVerifier trusts nobody until Trust is called. cache may be nil: then every
 // token is verified each time.
 func NewVerifier(registry *Registry, cache *Cache) *Verifier {
 	v := &Verifier{registry: registry, cache: cache}
-	v.issuers.Store(&map[string]*Trust{})
+	v.issuers.Store(&trusted{})
 	return v
 }
 
 // Trust replaces the trusted issuers. Tokens verified under the old rules are
 // verified again when they come next.
 func (v *Verifier) Trust(issuers []*Trust) {
-	byIssuer := make(map[string]*Trust, len(issuers))
+	next := &trusted{byName: make(map[string]*Trust, len(issuers))}
 	for _, t := range issuers {
-		byIssuer[t.Issuer] = t
+		next.byName[t.Issuer] = t
+		if t.Own {
+			next.own = t
+		}
 	}
-	v.issuers.Store(&byIssuer)
+	v.issuers.Store(next)
 }
 
 // Verify returns the token behind a bearer credential. An error that wraps
@@ -51,7 +60,7 @@ func (v *Verifier) Verify(ctx context.Context, bearer string, now time.Time) (*T
 			return t, nil
 		}
 	}
-	t, err := v.verifyAnew(ctx, bearer, now)
+	t, err := v.verifyAnew(ctx, bearer, &digest, now)
 	if err != nil {
 		return nil, err
 	}
@@ -64,13 +73,32 @@ func (v *Verifier) Verify(ctx context.Context, bearer string, now time.Time) (*T
 	return t, nil
 }
 
+// apiKeyTrust stands where an issuer does: API keys have none.
+var apiKeyTrust = &Trust{}
+
+// VerifyAPIKey returns the credential that an API key is.
+func (v *Verifier) VerifyAPIKey(key string) (*Token, error) {
+	if !wellFormedKey(key) {
+		return nil, invalid("not an API key of ours (prefix, length or checksum)")
+	}
+	digest := sha256.Sum256(unsafeBytes(key))
+	t := v.registry.apiKey(&digest)
+	if t == nil {
+		return nil, invalid("unknown API key")
+	}
+	return t, nil
+}
+
 // stillHolds reports whether what was verified then would be verified now: the
 // key has not left its set, the issuer is trusted on the same terms.
 func (v *Verifier) stillHolds(t *Token) bool {
-	return !t.key.retired.Load() && (*v.issuers.Load())[t.Trust.Issuer] == t.Trust
+	return (t.key == nil || !t.key.retired.Load()) && v.issuers.Load().byName[t.Trust.Issuer] == t.Trust
 }
 
-func (v *Verifier) verifyAnew(ctx context.Context, bearer string, now time.Time) (*Token, error) {
+func (v *Verifier) verifyAnew(ctx context.Context, bearer string, digest *[sha256.Size]byte, now time.Time) (*Token, error) {
+	if t := v.findOpaque(digest); t != nil {
+		return t, nil
+	}
 	c, err := parseCompact(bearer)
 	if err != nil {
 		return nil, err
@@ -83,7 +111,7 @@ func (v *Verifier) verifyAnew(ctx context.Context, bearer string, now time.Time)
 	if iss == nil || iss.Kind != strictjson.String {
 		return nil, invalid("it names no issuer (iss)")
 	}
-	trust := (*v.issuers.Load())[iss.Text]
+	trust := v.issuers.Load().byName[iss.Text]
 	if trust == nil {
 		return nil, invalid("its issuer is not trusted")
 	}
@@ -95,11 +123,25 @@ func (v *Verifier) verifyAnew(ctx context.Context, bearer string, now time.Time)
 	if err != nil {
 		return nil, err
 	}
-	t.key = key
+	t.key, t.registry = key, v.registry
 	if trust.Own {
 		t.client = v.registry.registration(t.ClientID)
 	}
 	return t, nil
+}
+
+// findOpaque returns the token of ours that is known by its hash, nil when there is
+// none.
+func (v *Verifier) findOpaque(digest *[sha256.Size]byte) *Token {
+	trust, g := v.issuers.Load().own, v.registry.opaqueGrant(digest)
+	if trust == nil || g == nil {
+		return nil
+	}
+	return &Token{
+		Trust: trust, ID: g.ID, Subject: g.Client, ClientID: g.Client, Scopes: g.Scopes, Audience: []string{g.Audience},
+		Issued: g.CreatedAt, Expires: g.ExpiresAt, Generation: g.Generation, Family: g.Family,
+		opaque: true, registry: v.registry, client: v.registry.registration(g.Client),
+	}
 }
 
 // checkSignature finds the one key that the token names and verifies with it. No

@@ -20,7 +20,7 @@ const (
 
 	deniedStatus, deniedHeaders, deniedBody = 1, 2, 3
 
-	okHeaders, okRemove, okResponseHeaders = 2, 5, 6
+	okHeaders, okRemove, okResponseHeaders, okRemoveQuery = 2, 5, 6, 8
 
 	optionHeader, optionAppend, optionAction = 1, 2, 3
 
@@ -69,6 +69,14 @@ func appendOK(dst []byte, d *authz.Decision) []byte {
 	if d.HideToken {
 		dst = appendText(dst, okRemove, "authorization")
 	}
+	for _, source := range d.HideKeys {
+		if source.Header != "" {
+			dst = appendText(dst, okRemove, source.Header)
+		}
+		if source.Query != "" {
+			dst = appendText(dst, okRemoveQuery, source.Query)
+		}
+	}
 	dst = appendLimitHeaders(dst, okResponseHeaders, d)
 	return end(dst, mark)
 }
@@ -101,6 +109,8 @@ func appendDenied(dst []byte, req *authz.Request, d *authz.Decision, reason *den
 func challenge(d *authz.Decision, reason *deny.Reason) string {
 	const realm = `Bearer realm="tollgate"`
 	switch {
+	case d.KeysOnly:
+		return `ApiKey realm="tollgate"`
 	case d.ScopeWanted != "":
 		return realm + `, error="insufficient_scope", scope="` + d.ScopeWanted + `"`
 	case reason == deny.Unauthorized:

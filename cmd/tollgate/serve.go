@@ -143,6 +143,7 @@ func (n *node) run(ctx context.Context) error {
 	})
 	group.Go(func() error { return n.serveCommands(ctx) })
 	group.Go(func() error { n.housekeep(ctx); return nil })
+	group.Go(func() error { n.storeMoves(ctx); return nil })
 	group.Go(func() error { n.reloadOnSignal(ctx, background); return nil })
 	group.Go(func() error { <-ctx.Done(); n.stop(); return nil })
 	n.log.Info("ready", "version", version, "clients", n.registry.Len())
@@ -238,7 +239,8 @@ func (n *node) stop() {
 	}
 }
 
-// housekeep gives memory of idle limiter entries back.
+// housekeep gives memory of idle limiter entries back, forgets what has expired, and
+// rotates the signing key when its time has come.
 func (n *node) housekeep(ctx context.Context) {
 	tick := time.NewTicker(time.Minute)
 	defer tick.Stop()
@@ -250,6 +252,8 @@ func (n *node) housekeep(ctx context.Context) {
 			n.limits.Reclaim(n.now())
 			n.clients.Reclaim(n.now())
 			n.failures.Reclaim(n.now())
+			n.prune(ctx)
+			n.rotateKey(ctx)
 		}
 	}
 }

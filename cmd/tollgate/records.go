@@ -1,0 +1,154 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"time"
+
+	"github.com/tollgate-authz/tollgate/tokens"
+	"github.com/tollgate-authz/tollgate/tokens/sqlite"
+)
+
+// records are the store, and the registry that the gate of this process goes by:
+// what was written holds for the next Check.
+type records struct {
+	*sqlite.DB
+	registry *tokens.Registry
+	now      func() time.Time
+}
+
+// Client looks in memory, and asks the store once for a client that is not there: the
+// command line may have made it a moment ago.
+func (r records) Client(ctx context.Context, idOrAlias string) (*tokens.Client, error) {
+	if client := r.registry.Client(idOrAlias); client != nil {
+		return client, nil
+	}
+	if err := r.registry.Refresh(ctx, r.now()); err != nil {
+		return nil, err
+	}
+	if client := r.registry.Client(idOrAlias); client != nil {
+		return client, nil
+	}
+	return nil, tokens.ErrNotFound
+}
+
+func (r records) AddTokens(ctx context.Context, f *tokens.Family, g *tokens.Grant) error {
+	if err := r.DB.AddTokens(ctx, f, g); err != nil {
+		return err
+	}
+	return r.announce(ctx, g)
+}
+
+func (r records) RotateFamily(ctx context.Context, next *tokens.Family, g *tokens.Grant) error {
+	if err := r.DB.RotateFamily(ctx, next, g); err != nil {
+		return err
+	}
+	return r.announce(ctx, g)
+}
+
+// announce makes an opaque token known here before its holder has it. It is stored:
+// should that fail, the registry learns of it with its next poll, and the holder
+// must have his token, for the one before is spent.
+func (r records) announce(ctx context.Context, g *tokens.Grant) error {
+	if g != nil {
+		_ = r.registry.Refresh(ctx, r.now())
+	}
+	return nil
+}
+
+func (r records) EndFamily(ctx context.Context, id string) error {
+	if err := r.DB.EndFamily(ctx, id); err != nil {
+		return err
+	}
+	return r.registry.Refresh(ctx, r.now())
+}
+
+func (r records) RevokeToken(ctx context.Context, g *tokens.Grant) error {
+	if err := r.DB.RevokeToken(ctx, g); err != nil {
+		return err
+	}
+	return r.registry.Refresh(ctx, r.now())
+}
+
+// maxMoves is how many marks may wait to be stored. One that finds no room is made
+// again with the next request of that account.
+const maxMoves = 1000
+
+// moved puts the mark in force at once and has it stored on the side: a Check does
+// not wait for the store. Until it is stored, the end of the process undoes it, and
+// the next request makes it again.
+func (n *node) moved(m tokens.Move) {
+	select {
+	case n.moves <- m:
+		n.registry.MoveNow(&m)
+	default:
+	}
+}
+
+// storeMoves stores marks until ctx ends.
+func (n *node) storeMoves(ctx context.Context) {
+	for {
+		select {
+		case m := <-n.moves:
+			n.log.Info("an account uses OAuth 2.0 at an API from now on; its API keys are refused there", "account", m.Account, "api", m.API, "client", m.Client)
+			n.storeMove(ctx, &m)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// storeMove tries until it is stored or ctx ends.
+func (n *node) storeMove(ctx context.Context, m *tokens.Move) {
+	for pause := time.Second; ; pause = min(2*pause, time.Minute) {
+		err := n.store.AddMove(context.WithoutCancel(ctx), m)
+		if err == nil {
+			return
+		}
+		n.log.Error("a mark is in force and not stored yet; it is tried again", "account", m.Account, "api", m.API, "error", err)
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(pause):
+		}
+	}
+}
+
+// prune forgets what has expired, in memory and in the store.
+func (n *node) prune(ctx context.Context) {
+	n.registry.Prune(n.now())
+	if err := n.keys.Prune(); err != nil {
+		n.log.Error("forget expired signing keys", "error", err)
+	}
+	pruned, err := n.store.Prune(ctx)
+	if err != nil && ctx.Err() == nil {
+		n.log.Error("prune the store", "error", err)
+	}
+	if pruned > 0 {
+		n.log.Debug("the store was pruned", "rows", pruned)
+	}
+}
+
+// publishAhead is how long a new signing key is published before it signs: longer
+// than anybody may keep the key set (its max-age), and some more.
+const publishAhead = 15 * time.Minute
+
+// rotateKey makes a new signing key when the newest has signed for long enough.
+func (n *node) rotateKey(ctx context.Context) {
+	c := n.config.Load()
+	if c.Keys.RotateEvery == 0 {
+		return
+	}
+	key, err := n.store.RotateSigningKey(ctx, sqlite.Rotation{
+		Alg: n.started.Tokens.SigningAlgorithm, Random: rand.Reader, Now: n.now(), Ahead: publishAhead, Lifetime: c.Tokens.AccessTTL,
+		Unless: func(keys []*tokens.SigningKey) bool {
+			return len(keys) > 0 && n.now().Before(keys[0].SignsFrom.Add(c.Keys.RotateEvery-publishAhead))
+		},
+	})
+	switch {
+	case err != nil && ctx.Err() == nil:
+		n.log.Error("rotate the signing key", "error", err)
+	case key != nil:
+		n.log.Info("a new signing key is published", "kid", key.ID, "alg", key.Alg, "signs_from", key.SignsFrom.Format(time.RFC3339))
+	}
+}
