@@ -89,6 +89,10 @@ and Envoy itself in front of listen.http:
   client_ip: {trusted_hops: %d, http_trusted_hops: %d}`, f.TrustedHops, uint64(f.TrustedHops)+1)
 		notes = append(notes, `The route "tokens" goes to tollgate's token endpoint without a check.`)
 	}
+	if f.CheckTLS != nil || f.TokenEndpointTLS != nil {
+		notes = append(notes, `Of the connections to tollgate Envoy reads authorities and its own certificate once,
+when it starts: start it anew when they change. tollgate's certificate may change.`)
+	}
 	if len(f.CORS) > 0 {
 		notes = append(notes, `Preflights from the allowed origins are answered here, without a check.`)
 	}

@@ -17,6 +17,7 @@ func (a *app) envoyCommand() *cobra.Command {
 func (a *app) envoyBootstrap() *cobra.Command {
 	var listen, admin, upstream, check, tokenEndpoint string
 	var withTokens, http2 bool
+	var secure frontTLS
 	c := &cobra.Command{
 		Use: "bootstrap --upstream HOST:PORT", Short: "Print a complete, hardened Envoy configuration", Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
@@ -31,6 +32,9 @@ func (a *app) envoyBootstrap() *cobra.Command {
 			}
 			if f.TokenEndpoint = tokenEndpoint; withTokens && tokenEndpoint == "" {
 				f.TokenEndpoint = c.Listen.HTTP
+			}
+			if err := secure.apply(&f, &c.Listen); err != nil {
+				return err
 			}
 			if err := f.Validate(); err != nil {
 				return usageError{err}
@@ -53,18 +57,28 @@ func (a *app) envoyBootstrap() *cobra.Command {
 	c.Flags().StringVar(&check, "check", "", "`ADDR` where Envoy reaches the Check service (default: listen.check)")
 	c.Flags().StringVar(&tokenEndpoint, "token-endpoint", "", "`ADDR` where Envoy reaches the token endpoint; routes its paths there")
 	c.Flags().BoolVar(&http2, "upstream-http2", false, "speak HTTP/2 to the upstream, as gRPC services need")
+	secure.addFlags(c)
 	return c
 }
 
 func (a *app) envoyFilter() *cobra.Command {
-	return &cobra.Command{
+	var check string
+	var secure frontTLS
+	c := &cobra.Command{
 		Use: "filter", Short: "Print the ext_authz filter and its cluster alone", Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			c, _, err := a.loadConfig()
 			if err != nil {
 				return err
 			}
-			text, err := envoy.FilterYAML(newFront(c))
+			f := newFront(c)
+			if check != "" {
+				f.Check = check
+			}
+			if err := secure.apply(&f, &c.Listen); err != nil {
+				return err
+			}
+			text, err := envoy.FilterYAML(f)
 			if err != nil {
 				return err
 			}
@@ -72,6 +86,9 @@ func (a *app) envoyFilter() *cobra.Command {
 			return nil
 		},
 	}
+	c.Flags().StringVar(&check, "check", "", "`ADDR` where Envoy reaches the Check service (default: listen.check)")
+	secure.addFlags(c)
+	return c
 }
 
 // newFront is the Envoy that this configuration expects in front of it.

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"sync/atomic"
 	"syscall"
@@ -51,6 +52,9 @@ type node struct {
 	own      *tokens.Trust // what keys sign
 	gate     *authz.Gate
 	moves    chan tokens.Move // to be stored
+
+	checkTLS *certificates // nil: listen.check speaks without TLS
+	httpTLS  *certificates // nil: listen.http does
 
 	check *extauthz.Server
 	http  *http.Server
@@ -131,9 +135,13 @@ func (n *node) makeTables(memory int64) (err error) {
 
 func (n *node) makeServers(c *config.Config, registry *prometheus.Registry) error {
 	n.settings.Store(newSettings(c))
+	if err := n.openCertificates(c.Listen, registry); err != nil {
+		return err
+	}
 	n.check = extauthz.New(extauthz.Config{
 		Judge:    n.gate,
 		Observer: extauthz.Observers{n.metrics.decisions, extauthz.Log{Logger: n.log}},
+		Options:  n.checkTLS.grpcOptions(),
 	})
 	tokenEndpoint, err := endpoint.New(endpoint.Config{
 		Records: records{n.store, n.registry, n.now}, Keys: n.keys, Tokens: n.verifier,
@@ -250,7 +258,7 @@ func (n *node) trust(ctx context.Context, c *config.Config) error {
 // needsRestart names what a reload cannot change.
 func needsRestart(old, c *config.Config) (keys []string) {
 	for key, changed := range map[string]bool{
-		"listen": old.Listen != c.Listen, "issuer": old.Issuer != c.Issuer, "store": old.Store != c.Store, "keys": old.Keys != c.Keys,
+		"listen": !reflect.DeepEqual(old.Listen, c.Listen), "issuer": old.Issuer != c.Issuer, "store": old.Store != c.Store, "keys": old.Keys != c.Keys,
 		"tokens.signing_algorithm": old.Tokens.SigningAlgorithm != c.Tokens.SigningAlgorithm, "limits": old.Limits != c.Limits,
 	} {
 		if changed {

@@ -34,7 +34,8 @@ func (a *app) serveCommand() *cobra.Command {
 		Long: `Run the Check service, the token endpoint and the ops endpoint.
 
 SIGTERM drains: health checks say NOT_SERVING, requests that run finish.
-SIGHUP reads the configuration again; one with a fault leaves the old in force.`,
+SIGHUP reads the configuration and the certificates again; what has a fault
+leaves the old in force. Certificates are also read when their files change.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			log, err := a.newLogger(level, format)
 			if err != nil {
@@ -144,6 +145,7 @@ func (n *node) run(ctx context.Context) error {
 	group.Go(func() error { return n.serveCommands(ctx) })
 	group.Go(func() error { n.housekeep(ctx); return nil })
 	group.Go(func() error { n.storeMoves(ctx); return nil })
+	group.Go(func() error { n.followCertificates(ctx); return nil })
 	group.Go(func() error { n.reloadOnSignal(ctx, background); return nil })
 	group.Go(func() error { <-ctx.Done(); n.stop(); return nil })
 	n.log.Info("ready", "version", version, "clients", n.registry.Len())
@@ -169,7 +171,7 @@ func (n *node) open(ctx context.Context) (services []service, err error) {
 		serve         func(net.Listener) error
 	}{
 		{"check", c.Listen.Check, n.check.Serve},
-		{"http", c.Listen.HTTP, n.http.Serve},
+		{"http", c.Listen.HTTP, n.serveHTTP},
 		{"ops", c.Listen.Ops, n.ops.Serve},
 	} {
 		l, err := listen(ctx, s.address, everybody)
@@ -267,6 +269,7 @@ func (n *node) reloadOnSignal(ctx, background context.Context) {
 			return
 		case <-n.hangup:
 			n.reload(ctx, background)
+			n.lookAtCertificates(true)
 		}
 	}
 }

@@ -30,7 +30,7 @@ import (
 //	status    unsupported: the key is refused; unenforced: read, but only warned about
 type Config struct {
 	Listen   Listen           `yaml:"listen" doc:"Addresses to serve on."`
-	Issuer   string           `yaml:"issuer" form:"own issuer" doc:"iss of the tokens made here: the URL under which clients reach listen.http." computed:"http:// and listen.http"`
+	Issuer   string           `yaml:"issuer" form:"own issuer" doc:"iss of the tokens made here: the URL under which clients reach listen.http." computed:"http:// (https:// with http_tls) and listen.http"`
 	Store    Store            `yaml:"store" form:"store" doc:"Where records are kept: sqlite:FILE, or \"sqlite::memory:\" (with quotes) for a throw-away one." default:"sqlite:data/tollgate.db"`
 	Shared   string           `yaml:"shared" status:"unsupported" doc:"Redis or Valkey for limits and revocations of several replicas."`
 	Enforce  bool             `yaml:"enforce" doc:"false: decide and report, and let everything pass." default:"true"`
@@ -56,16 +56,16 @@ type Listen struct {
 	Check    string `yaml:"check" form:"address or socket" doc:"gRPC ext_authz, health and reflection." default:"127.0.0.1:9191"`
 	HTTP     string `yaml:"http" form:"address" doc:"Token endpoint and JWKS." default:"127.0.0.1:8180"`
 	Ops      string `yaml:"ops" form:"address" doc:"/metrics, /healthz and /readyz." default:"127.0.0.1:9192"`
-	CheckTLS *TLS   `yaml:"check_tls" status:"unsupported" doc:"TLS of listen.check."`
-	HTTPTLS  *TLS   `yaml:"http_tls" status:"unsupported" doc:"TLS of listen.http."`
+	CheckTLS *TLS   `yaml:"check_tls" doc:"TLS of listen.check, when it is no socket."`
+	HTTPTLS  *TLS   `yaml:"http_tls" doc:"TLS of listen.http."`
 	Insecure bool   `yaml:"insecure" doc:"Allows plain HTTP on a public address of listen.http." default:"false"`
 }
 
-// TLS names certificate files.
+// TLS names certificate files. They are read again when they change.
 type TLS struct {
-	Cert     string `yaml:"cert" form:"file" doc:"PEM file with the certificate chain."`
-	Key      string `yaml:"key" form:"file" doc:"PEM file with the private key."`
-	ClientCA string `yaml:"client_ca" form:"file" doc:"PEM file with the authorities of client certificates."`
+	Cert     string `yaml:"cert" required:"true" form:"file" doc:"PEM file with the certificate chain, the listener's own first."`
+	Key      string `yaml:"key" required:"true" form:"file" doc:"PEM file with the private key, without a passphrase."`
+	ClientCA string `yaml:"client_ca" form:"file" doc:"PEM file with the authorities of client certificates; when set, every client has to show one."`
 }
 
 // Store is a parsed store address.
@@ -104,7 +104,7 @@ func (Keys) MarshalText() ([]byte, error) { return []byte("<secret>"), nil }
 // Trust is another issuer.
 type Trust struct {
 	Issuer      string        `yaml:"issuer" required:"true" form:"issuer" doc:"Exact value of iss."`
-	JWKSURI     string        `yaml:"jwks_uri" form:"key address" doc:"Where its keys are; without it and jwks_file: discovery."`
+	JWKSURI     string        `yaml:"jwks_uri" form:"key address" doc:"Where its keys are; without it, jwks_file and introspection: discovery."`
 	JWKSFile    string        `yaml:"jwks_file" form:"file" doc:"A file with its keys instead."`
 	Audiences   []string      `yaml:"audiences" required:"true" doc:"One of them must stand in aud."`
 	Algorithms  []string      `yaml:"algorithms" form:"algorithm" doc:"Accepted signature algorithms." default:"RS256 ES256"`
@@ -115,7 +115,29 @@ type Trust struct {
 	Account     string        `yaml:"account" form:"account" doc:"Whose limits and time zone count." computed:"an account named after the issuer"`
 	Plan        string        `yaml:"plan" form:"plan" doc:"Plan of its tokens." default:"default"`
 	Environment string        `yaml:"environment" enum:"production sandbox" doc:"Which hosts its tokens are for." default:"production"`
-	Source      string        `yaml:"-"` // file:line:column
+
+	Introspection *Introspection `yaml:"introspection" doc:"Asks it about its opaque tokens (RFC 7662); without jwks_uri and jwks_file about its JWTs as well. Its answers must have aud. An opaque token does not say whose it is: of several such issuers, at most 4, each is asked in the order of the file until one knows it, and sees the tokens of those after it."`
+
+	Source string `yaml:"-"` // file:line:column
+}
+
+// Introspection is how an issuer is asked about its tokens.
+type Introspection struct {
+	Endpoint     string        `yaml:"endpoint" required:"true" form:"introspection endpoint" doc:"Where it is asked."`
+	ClientID     string        `yaml:"client_id" required:"true" doc:"Who asks: a client registered there."`
+	ClientSecret tokens.Secret `yaml:"client_secret" required:"true" form:"credential" doc:"Secret of that client, sent as HTTP Basic."`
+	Timeout      time.Duration `yaml:"timeout" min:"10ms" max:"180ms" doc:"How long a request waits for the answer, within the 200ms that Envoy gives; then 503 R0." default:"140ms"`
+	Cache        time.Duration `yaml:"cache" min:"1s" max:"5m" doc:"How long an answer that a token is active holds, and so the longest that a revocation there goes unnoticed here. That it is not active holds for 5s." default:"30s"`
+}
+
+// Format keeps the secret out of whatever prints a Config: fmt does not ask a
+// field's own type below a pointer that its verb does not suit.
+func (Introspection) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("<secret>")) }
+
+// HasKeys reports whether JWTs of the issuer are verified with its keys, wherever
+// these come from. Without, it is asked about them.
+func (t *Trust) HasKeys() bool {
+	return t.Introspection == nil || t.JWKSURI != "" || t.JWKSFile != ""
 }
 
 // ReadKeys reads JWKSFile.

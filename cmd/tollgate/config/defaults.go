@@ -70,11 +70,15 @@ func (r *reader) ownIssuer(c *Config) string {
 	if !ok {
 		return ""
 	}
+	scheme := "http://"
+	if c.Listen.HTTPTLS != nil {
+		scheme = "https://"
+	}
 	if isEvery(host) {
 		host = "127.0.0.1"
-		c.warn("issuer is missing and listen.http takes every address: the tokens made here name http://127.0.0.1 as their issuer; write the URL under which clients reach it")
+		c.warn("issuer is missing and listen.http takes every address: the tokens made here name " + scheme + "127.0.0.1 as their issuer; write the URL under which clients reach it")
 	}
-	return "http://" + net.JoinHostPort(host, port)
+	return scheme + net.JoinHostPort(host, port)
 }
 
 // defaultPlan is for clients and issuers that name no plan, when the file does

@@ -104,6 +104,14 @@ var forms = map[string]*form{
 		label: "URL", pattern: "^https?://", read: readKeyAddress,
 		want: "a URL is needed, like https://idp.example.com/jwks.json (http only on this machine), or a jwks_file",
 	},
+	"introspection endpoint": {
+		label: "URL", pattern: "^https?://", read: readKeyAddress,
+		want: "a URL is needed, like https://idp.example.com/introspect (http only on this machine)",
+	},
+	"credential": {
+		label: "text", secret: true, pattern: "^[ -~]+$", // RFC 6749 appendix A.2
+		want: "the secret that the issuer gave to this client is needed, in visible ASCII",
+	},
 	"file": {
 		label: "file", read: readFile,
 		want: "the name of a file is needed",

@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -88,7 +89,11 @@ func TestFullExampleLoads(t *testing.T) {
 			Issuer: "https://idp.example.com/", JWKSURI: "https://idp.example.com/jwks.json",
 			Audiences: []string{"https://api.example.com"}, Algorithms: []string{"RS256", "ES256"},
 			Typ: []string{"at+jwt", "jwt"}, Leeway: 30 * time.Second, ScopeClaim: "scope", ClientClaim: "azp",
-			Account: "partners", Plan: "default", Environment: "production", Source: "testdata/full.yaml:24:5",
+			Account: "partners", Plan: "default", Environment: "production", Source: "testdata/full.yaml:25:5",
+			Introspection: &Introspection{
+				Endpoint: "https://idp.example.com/introspect", ClientID: "gateway", ClientSecret: "idp-secret",
+				Timeout: tokens.IntrospectionTimeout, Cache: tokens.IntrospectionCache,
+			},
 		}},
 		Plans: map[string]*Plan{
 			"default": defaultPlan(),
@@ -99,10 +104,10 @@ func TestFullExampleLoads(t *testing.T) {
 			Audience: "https://api.example.com", Auth: "oauth2", ForwardToken: true, AllowInPath: []string{},
 			CORS: &CORS{AllowOrigins: []string{"https://app.example.com"}},
 			Routes: []Route{
-				{Match: "GET /v1/contacts/{id}", Name: "contacts.get", Scopes: []string{"contacts:read"}, Source: "testdata/full.yaml:60:9"},
-				{Match: "POST /v1/contacts", AnyScope: []string{"contacts:write", "contacts:admin"}, Price: "0.02", Plan: "strict", Source: "testdata/full.yaml:63:9"},
+				{Match: "GET /v1/contacts/{id}", Name: "contacts.get", Scopes: []string{"contacts:read"}, Source: "testdata/full.yaml:62:9"},
+				{Match: "POST /v1/contacts", AnyScope: []string{"contacts:write", "contacts:admin"}, Price: "0.02", Plan: "strict", Source: "testdata/full.yaml:65:9"},
 			},
-			Source: "testdata/full.yaml:51:5",
+			Source: "testdata/full.yaml:53:5",
 		}},
 		Accounts: Accounts{DefaultZone: "UTC", Currency: "EUR"},
 		Limits:   Limits{MaxMemory: 256 << 20},
@@ -162,6 +167,41 @@ func TestDefaultPlanStaysWhenOthersAreWritten(t *testing.T) {
 	c := requireConfig(t, "plans: {fast: {per_minute: 5}}\n")
 	if diff := cmp.Diff(defaultPlan(), c.Plans["default"]); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+// Bounds stand in tags, where they cannot be constants.
+func TestBoundsOfIntrospectionAreThoseOfTokens(t *testing.T) {
+	t.Parallel()
+	const entry = "trust: [{issuer: a, audiences: [x], introspection: {endpoint: https://a/, client_id: c, client_secret: s, %s: %s}}]\n"
+	for _, tt := range []struct {
+		key  string
+		last time.Duration
+		over time.Duration
+	}{
+		{"timeout", tokens.MaxIntrospectionTimeout, tokens.MaxIntrospectionTimeout + time.Millisecond},
+		{"cache", tokens.MaxIntrospectionCache, tokens.MaxIntrospectionCache + time.Millisecond},
+		{"cache", tokens.MinIntrospectionCache, tokens.MinIntrospectionCache - time.Millisecond},
+	} {
+		requireConfig(t, fmt.Sprintf(entry, tt.key, tt.last))
+		if _, faults := parseText(t, fmt.Sprintf(entry, tt.key, tt.over)); len(faults) != 1 {
+			t.Errorf("%s %v: got %v, want one fault", tt.key, tt.over, faults)
+		}
+	}
+}
+
+func TestAnIssuerHasKeysOrIsAsked(t *testing.T) {
+	t.Parallel()
+	const asks = "introspection: {endpoint: https://a/, client_id: c, client_secret: s}"
+	for entry, want := range map[string]bool{
+		"issuer: https://a/": true, "issuer: https://a/, jwks_uri: https://a/keys": true,
+		"issuer: https://a/, " + asks: false, "issuer: accounts.example.com, " + asks: false,
+		"issuer: https://a/, jwks_uri: https://a/keys, " + asks: true, "issuer: a, jwks_file: keys.json, " + asks: true,
+	} {
+		c := requireConfig(t, "trust: [{audiences: [x], "+entry+"}]\n")
+		if got := c.Trust[0].HasKeys(); got != want {
+			t.Errorf("%s: has keys %v, want %v", entry, got, want)
+		}
 	}
 }
 
@@ -242,12 +282,15 @@ func TestCheckLooksIntoFiles(t *testing.T) {
 
 func TestSecretsAreNotPrinted(t *testing.T) {
 	t.Parallel()
-	c := requireConfig(t, "keys: {pepper: 0123456789abcdef0123456789abcdefhunter2}\n")
+	c := requireConfig(t, "keys: {pepper: 0123456789abcdef0123456789abcdefhunter2}\ntrust: [{issuer: a, audiences: [x], introspection: {endpoint: https://a/, client_id: c, client_secret: hunter2}}]\n")
+	if c.Trust[0].Introspection.ClientSecret.Reveal() != "hunter2" {
+		t.Fatal("the secret of introspection was not read")
+	}
 	if c.Keys.Pepper != "0123456789abcdef0123456789abcdefhunter2" {
 		t.Fatalf("the pepper was not read: %q", c.Keys.Pepper)
 	}
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x"} {
-		if got := sprintf(verb, *c); strings.Contains(got, "hunter2") || strings.Contains(got, "68756e74657232") {
+		if got := sprintf(verb, *c) + sprintf(verb, c.Trust[0].Introspection) + sprintf(verb, *c.Trust[0].Introspection); strings.Contains(got, "hunter2") || strings.Contains(got, "68756e74657232") {
 			t.Errorf("%s prints %s", verb, got)
 		}
 	}

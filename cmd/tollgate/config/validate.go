@@ -17,6 +17,7 @@ import (
 // was filled into.
 func (r *reader) validate(c *Config) {
 	r.listeners(&c.Listen)
+	r.certificates(c)
 	if c.Tokens.AccessTTL%time.Second != 0 {
 		r.fault("tokens.access_ttl", "the lifetime has a part of a second, which expires_in cannot say; write whole seconds")
 	}
@@ -95,8 +96,11 @@ func (r *reader) listeners(l *Listen) {
 		}
 	}
 	host, _, ok := splitAddress(l.HTTP)
-	if ok && !tokens.IsLoopback(host) && !l.Insecure {
-		r.fault("listen.http", "plain HTTP on an address that others can reach: secrets and tokens would cross the network in the clear; listen on 127.0.0.1, or write insecure: true if something in front of it speaks TLS")
+	if ok && !tokens.IsLoopback(host) && !l.Insecure && !r.wrote("listen.http_tls") {
+		r.fault("listen.http", "plain HTTP on an address that others can reach: secrets and tokens would cross the network in the clear; listen on 127.0.0.1, name a certificate in http_tls, or write insecure: true if something in front of it speaks TLS")
+	}
+	if l.CheckTLS != nil && strings.HasPrefix(l.Check, "unix:") {
+		r.fault("listen.check_tls", "listen.check is a socket, which crosses no network and has no name that a certificate could hold; leave check_tls out and let the mode of the socket's folder say who may connect, or listen on host:port")
 	}
 }
 
@@ -117,9 +121,16 @@ func collide(a, b string) bool {
 }
 
 func (r *reader) trusted(c *Config) {
-	first := map[string]int{}
+	first, asked := map[string]int{}, 0
 	for i := range c.Trust {
 		t, path := &c.Trust[i], index("trust", i)
+		asks := r.wrote(path + ".introspection")
+		if asks {
+			asked++
+		}
+		if asks && asked > tokens.MaxIntrospectors {
+			r.fault(path+".introspection", "an opaque token would be asked about at more than %d issuers, which cannot all answer while Envoy waits; leave introspection out where the tokens are JWTs", tokens.MaxIntrospectors)
+		}
 		switch j, twice := first[t.Issuer]; {
 		case t.Issuer == "":
 		case t.Issuer == c.Issuer:
@@ -133,7 +144,7 @@ func (r *reader) trusted(c *Config) {
 		switch {
 		case hasURI && hasFile:
 			r.fault(path+".jwks_file", "jwks_uri says already where the keys are; leave one of them out")
-		case !hasURI && !hasFile && (tokens.CheckFetchURL(t.Issuer) != nil || strings.Contains(t.Issuer, "?")):
+		case !hasURI && !hasFile && !asks && (tokens.CheckFetchURL(t.Issuer) != nil || strings.Contains(t.Issuer, "?")):
 			r.fault(path+".issuer", "without jwks_uri and jwks_file the keys are looked for below the issuer, which must then be a URL with https (http only for this machine); write where the keys are")
 		case hasFile && r.files && t.JWKSFile != "":
 			if _, err := readKeys(t.JWKSFile); err != nil {
