@@ -87,12 +87,15 @@ type identityCache struct{ last atomic.Pointer[Identity] }
 // Identity returns whom the token speaks for at this moment, and whether it has
 // ended. The registry is asked again only after something changed there.
 func (t *Token) Identity() *Identity {
-	revision := t.registry.revision.Load() // before the records are looked at: a change in between makes it anew next time
+	var revision uint64
+	if t.registry != nil {
+		revision = t.registry.revision.Load() // before the records are looked at: a change in between makes it anew next time
+	}
 	if id := t.view.last.Load(); id != nil && id.revision == revision {
 		return id
 	}
 	id := &Identity{Token: t, Scopes: t.Scopes, revision: revision}
-	id.Ended = t.registry.stand(id)
+	id.Ended = t.registry.stand(id) // which takes no registry for a foreign token
 	switch {
 	case id.Client != nil:
 		lost := func(s string) bool { return !slices.Contains(id.Client.Scopes, s) }

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -19,6 +20,7 @@ var ErrNoKeys = errors.New("no key set of the issuer was ever loaded")
 // It is safe for concurrent use.
 type Verifier struct {
 	issuers  atomic.Pointer[trusted]
+	askers   atomic.Pointer[Introspectors]
 	registry *Registry
 	cache    *Cache
 }
@@ -50,6 +52,10 @@ func (v *Verifier) Trust(issuers []*Trust) {
 	v.issuers.Store(next)
 }
 
+// Introspect replaces the issuers that are asked about tokens which cannot be
+// verified here; nil: none.
+func (v *Verifier) Introspect(list *Introspectors) { v.askers.Store(list) }
+
 // Verify returns the token behind a bearer credential. An error that wraps
 // ErrInvalid is the token's fault, any other is ours. The token may have expired
 // and its client may be gone: that is for the caller to judge, each time.
@@ -60,9 +66,16 @@ func (v *Verifier) Verify(ctx context.Context, bearer string, now time.Time) (*T
 			return t, nil
 		}
 	}
-	t, err := v.verifyAnew(ctx, bearer, &digest, now)
-	if err != nil {
-		return nil, err
+	t := v.findOpaque(&digest)
+	if t == nil {
+		// What has our own form and is not known is nobody's: it is not shown to others.
+		if list := v.askers.Load(); list.Takes(bearer) && !hasOurPrefix(bearer) {
+			return list.Introspect(ctx, bearer, now) // which remembers it as long as the issuer's word holds
+		}
+		var err error
+		if t, err = v.verifyAnew(ctx, bearer, now); err != nil {
+			return nil, err
+		}
 	}
 	t.digest = digest
 	// A token whose client is not known (deleted, or not yet heard of) is looked
@@ -95,10 +108,7 @@ func (v *Verifier) stillHolds(t *Token) bool {
 	return (t.key == nil || !t.key.retired.Load()) && v.issuers.Load().byName[t.Trust.Issuer] == t.Trust
 }
 
-func (v *Verifier) verifyAnew(ctx context.Context, bearer string, digest *[sha256.Size]byte, now time.Time) (*Token, error) {
-	if t := v.findOpaque(digest); t != nil {
-		return t, nil
-	}
+func (v *Verifier) verifyAnew(ctx context.Context, bearer string, now time.Time) (*Token, error) {
 	c, err := parseCompact(bearer)
 	if err != nil {
 		return nil, err
@@ -167,4 +177,9 @@ func (t *Trust) checkSignature(ctx context.Context, c *compact) (*Key, error) {
 		return nil, invalid("bad signature")
 	}
 	return key, nil
+}
+
+// hasOurPrefix tells credentials that were made here from those of others.
+func hasOurPrefix(bearer string) bool {
+	return strings.HasPrefix(bearer, opaquePrefix) || strings.HasPrefix(bearer, refreshPrefix) || strings.HasPrefix(bearer, keyPrefix)
 }

@@ -3,6 +3,7 @@ package extauthz
 import (
 	"cmp"
 	"net/netip"
+	"slices"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
@@ -16,6 +17,9 @@ import (
 
 // The reference: the reader and the writer as anyone would write them on
 // go-control-plane's types. The ones on the wire are held against it.
+
+// keyHeaders are the headers with API keys in these tests.
+var keyHeaders = []string{"x-api-key", "x-other-key"}
 
 func referenceRead(check *authv3.CheckRequest) authz.Request {
 	attributes := check.GetAttributes()
@@ -35,7 +39,17 @@ func referenceRead(check *authv3.CheckRequest) authz.Request {
 		}
 		listed[h.GetKey()] = value
 	}
+	for _, h := range http.GetHeaderMap().GetHeaders() {
+		if slices.Contains(keyHeaders, h.GetKey()) {
+			req.APIKeys = append(req.APIKeys, authz.Header{Name: h.GetKey(), Value: cmp.Or(h.GetValue(), string(h.GetRawValue()))})
+		}
+	}
 	mapped := http.GetHeaders()
+	for _, name := range keyHeaders {
+		if value, ok := mapped[name]; ok {
+			req.APIKeys = append(req.APIKeys, authz.Header{Name: name, Value: value})
+		}
+	}
 	if _, ok := mapped["authorization"]; ok {
 		req.Authorizations++
 	}
@@ -66,6 +80,14 @@ func referenceWrite(req *authz.Request, d *authz.Decision) *authv3.CheckResponse
 		}
 		if d.HideToken {
 			ok.HeadersToRemove = append(ok.HeadersToRemove, "authorization")
+		}
+		for _, source := range d.HideKeys {
+			if source.Header != "" {
+				ok.HeadersToRemove = append(ok.HeadersToRemove, source.Header)
+			}
+			if source.Query != "" {
+				ok.QueryParametersToRemove = append(ok.QueryParametersToRemove, source.Query)
+			}
 		}
 		resp.HttpResponse = &authv3.CheckResponse_OkResponse{OkResponse: ok}
 		return resp

@@ -64,7 +64,7 @@ func marshal(t testing.TB, m proto.Message) []byte {
 func compareRead(t *testing.T, message []byte) {
 	t.Helper()
 	var got authz.Request
-	err := readRequest(message, &got)
+	err := readRequest(message, &got, keyHeaders)
 	var check authv3.CheckRequest
 	if proto.Unmarshal(message, &check) != nil {
 		return // what protobuf refuses may be refused here or read in part
@@ -85,7 +85,7 @@ func TestC1_ReadsWhatEnvoySends(t *testing.T) {
 		message := marshal(t, check)
 		compareRead(t, message)
 		var req authz.Request
-		if err := readRequest(message, &req); err != nil || req.Method == "" || !req.Peer.IsValid() {
+		if err := readRequest(message, &req, keyHeaders); err != nil || req.Method == "" || !req.Peer.IsValid() {
 			t.Errorf("read %+v, %v from a recording", req, err)
 		}
 		withToken += req.Authorizations
@@ -112,7 +112,7 @@ func TestReadMergesAndSkipsAsProtobufDoes(t *testing.T) {
 		compareRead(t, message)
 	}
 	for _, broken := range [][]byte{{0x80}, {0x0a, 0x05, 1}, {0x0c}, {0x03, 0x0b}, {0x00, 0x00}, first[:len(first)-1]} {
-		if err := readRequest(broken, &authz.Request{}); err == nil {
+		if err := readRequest(broken, &authz.Request{}, keyHeaders); err == nil {
 			t.Errorf("readRequest(%x) succeeded", broken)
 		}
 	}
@@ -137,7 +137,7 @@ func TestHeaderListReadsEveryHeader(t *testing.T) {
 		t.Fatal(err)
 	}
 	var got authz.Request
-	if err := readRequest(marshal(t, check), &got); err != nil {
+	if err := readRequest(marshal(t, check), &got, keyHeaders); err != nil {
 		t.Fatal(err)
 	}
 	want := authz.Request{Authorization: "Bearer two", Authorizations: 2, ForwardedFor: "192.0.2.1,192.0.2.2", GRPC: true, RouteName: "r"}

@@ -69,6 +69,8 @@ const (
 	limitsShare   = 40
 	clientsShare  = 3
 	failuresShare = 2
+
+	introspectionShare = 1 // of each issuer that is asked about its tokens; refusals get an eighth beside it
 )
 
 // newNode opens the store and wires everything. Nothing listens yet.
@@ -106,7 +108,7 @@ func (n *node) wire(ctx context.Context, c *config.Config, p *authz.Policy, regi
 	n.verifier = tokens.NewVerifier(n.registry, n.cache)
 	n.moves = make(chan tokens.Move, maxMoves)
 	n.gate = authz.New(authz.Config{Policy: p, Tokens: n.verifier, Limits: n.limits, Now: n.now, Moved: n.moved})
-	n.issuers = issuers{cacheDir: cacheDir(c), client: tokens.NewFetchClient(), now: n.now, log: n.log}
+	n.issuers = issuers{cacheDir: cacheDir(c), client: tokens.NewFetchClient(), now: n.now, log: n.log, registry: n.registry, maxBytes: c.Limits.MaxMemory * introspectionShare / 100}
 	n.metrics = newNodeMetrics(registry, n)
 	return n.makeServers(c, registry)
 }
@@ -247,12 +249,7 @@ func (n *node) keepIssuer(c *config.Config, p *authz.Policy) error {
 
 // trust makes the issuers of a configuration the trusted ones.
 func (n *node) trust(ctx context.Context, c *config.Config) error {
-	list, err := n.issuers.use(ctx, n.own, c.Trust)
-	if err != nil {
-		return err
-	}
-	n.verifier.Trust(list)
-	return nil
+	return n.issuers.use(ctx, n.own, c.Trust, n.verifier)
 }
 
 // needsRestart names what a reload cannot change.
