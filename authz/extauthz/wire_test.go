@@ -152,7 +152,10 @@ func randomDecision(r *rand.Rand) (*authz.Request, *authz.Decision) {
 	text := func() string {
 		return strings.Repeat("x", [...]int{0, 1, 5, 60, 120, 126, 127, 128, 130, 300, 17000}[r.IntN(11)])
 	}
-	d := &authz.Decision{ID: authz.NewID(), Allowed: r.IntN(2) == 0, Passed: r.IntN(6) == 0, HideToken: r.IntN(3) == 0, TokenSent: r.IntN(2) == 0}
+	d := &authz.Decision{ID: authz.NewID(), Allowed: r.IntN(2) == 0, Passed: r.IntN(6) == 0, HideToken: r.IntN(3) == 0, TokenSent: r.IntN(2) == 0, KeysOnly: r.IntN(4) == 0}
+	if r.IntN(3) == 0 {
+		d.HideKeys = []authz.KeySource{{Header: "x-api-key", Query: "api_key"}, {Header: "x-other-key"}, {Query: "key"}}[:1+r.IntN(3)]
+	}
 	if r.IntN(8) > 0 {
 		d.Reason = deny.Reasons[r.IntN(len(deny.Reasons))]
 	}
