@@ -255,7 +255,7 @@ func (n *node) trust(ctx context.Context, c *config.Config) error {
 // needsRestart names what a reload cannot change.
 func needsRestart(old, c *config.Config) (keys []string) {
 	for key, changed := range map[string]bool{
-		"listen": !reflect.DeepEqual(old.Listen, c.Listen), "issuer": old.Issuer != c.Issuer, "store": old.Store != c.Store, "keys": old.Keys != c.Keys,
+		"listen": !reflect.DeepEqual(old.Listen, c.Listen), "issuer": old.Issuer != c.Issuer, "store": old.Store != c.Store, "keys.encryption_key": old.Keys.EncryptionKey != c.Keys.EncryptionKey, "keys.pepper": old.Keys.Pepper != c.Keys.Pepper,
 		"tokens.signing_algorithm": old.Tokens.SigningAlgorithm != c.Tokens.SigningAlgorithm, "limits": old.Limits != c.Limits,
 	} {
 		if changed {

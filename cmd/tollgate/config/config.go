@@ -23,7 +23,7 @@ import (
 //	doc       one line for the reference page and the schema
 //	default   the value when the key is left out; a list's items between spaces
 //	computed  the same in words, where Parse works it out
-//	enum      the words that are allowed; soon: those to come, refused as such
+//	enum      the words that are allowed
 //	min, max  bounds of a number or a duration; above: a bound that is not included
 //	form      what a text must look like, see forms
 //	required  true: the key must be there, and a list must not be empty

@@ -185,11 +185,8 @@ func (r *reader) apis(c *Config) {
 		if len(a.Hosts)+len(a.SandboxHosts) == 0 && !r.places[path+".sandbox_hosts"].broken {
 			r.fault(path+".hosts", "the API has no host; write at least one in hosts or sandbox_hosts")
 		}
-		switch wrote := r.wrote(path + ".api_key"); {
-		case wrote && !a.TakesAPIKeys() && a.Auth != "":
-			r.fault(path+".api_key", "with auth: %s nobody reads it; write auth: api_key or auth: any, or leave the block out", a.Auth)
-		case wrote && a.APIKey != nil && a.APIKey.Header == "" && a.APIKey.Query == "" && !r.places[path+".api_key.header"].broken && !r.places[path+".api_key.query"].broken:
-			r.fault(path+".api_key", "it names no place; write header: x-api-key, or query: api_key, or both")
+		if k := path + ".api_key"; a.APIKey != nil && *a.APIKey == (APIKey{}) && !r.places[k+".header"].broken && !r.places[k+".query"].broken {
+			r.fault(k, "it names no place; write header: x-api-key, or query: api_key, or both")
 		}
 		for j := range a.Routes {
 			r.route(c, a, &a.Routes[j], index(path+".routes", j))
