@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -17,7 +18,9 @@ type KeyRing struct {
 	issuer string
 	random io.Reader
 	now    func() time.Time
-	keys   atomic.Pointer[ring]
+
+	setting sync.Mutex // one Set or Prune at a time: Prune must not undo a Set
+	keys    atomic.Pointer[ring]
 }
 
 type ring struct {
@@ -37,6 +40,12 @@ func NewKeyRing(issuer string, random io.Reader, now func() time.Time) *KeyRing 
 // Set makes keys the ring's. One that was there before stays the same object, so that
 // tokens verified with it stay verified; one that left is retired.
 func (k *KeyRing) Set(keys []*SigningKey) error {
+	k.setting.Lock()
+	defer k.setting.Unlock()
+	return k.setLocked(keys)
+}
+
+func (k *KeyRing) setLocked(keys []*SigningKey) error {
 	old := k.keys.Load()
 	next := &ring{public: make(map[string]*Key, len(keys))}
 	for _, key := range keys {
@@ -57,9 +66,11 @@ func (k *KeyRing) Set(keys []*SigningKey) error {
 		next.public[key.ID] = public
 		next.keys, next.issuers = append(next.keys, key), append(next.issuers, issuer)
 	}
-	var err error
-	if next.document, err = KeySetDocument(next.keys); err != nil {
-		return err
+	if len(next.keys) > 0 {
+		var err error
+		if next.document, err = KeySetDocument(next.keys); err != nil {
+			return err
+		}
 	}
 	k.keys.Store(next)
 	for id, key := range old.public {
@@ -72,11 +83,13 @@ func (k *KeyRing) Set(keys []*SigningKey) error {
 
 // Prune forgets keys whose last token has expired.
 func (k *KeyRing) Prune() error {
+	k.setting.Lock()
+	defer k.setting.Unlock()
 	keys, now := k.keys.Load().keys, k.now()
 	if !slices.ContainsFunc(keys, func(key *SigningKey) bool { return !key.verifies(now) }) {
 		return nil
 	}
-	return k.Set(keys)
+	return k.setLocked(keys)
 }
 
 // verifies reports whether a token that the key has signed may still be valid.
@@ -119,3 +132,20 @@ func (k *KeyRing) Trust() *Trust {
 
 // SigningAlgorithms are those that our own keys can have.
 var SigningAlgorithms = []string{"ES256", "EdDSA", "RS256"}
+
+// Rotation says when a new signing key takes over.
+type Rotation struct {
+	Key    *SigningKey // nil: a new one of Alg is drawn
+	Alg    string
+	Random io.Reader
+	Now    time.Time
+	// Ahead is how long the new key is published before it signs; zero: it signs at
+	// once.
+	Ahead time.Duration
+	// Lifetime is the longest of any access token that the configuration allows;
+	// clients with a longer one of their own are looked up.
+	Lifetime time.Duration
+	// Unless gives a reason not to rotate after all, looked at under the store's
+	// lock. keys are the newest first.
+	Unless func(keys []*SigningKey) bool
+}

@@ -46,6 +46,7 @@ type MoveID struct{ Account, API string }
 type Registry struct {
 	records Records
 	keys    *KeyRing
+	onMove  func(MoveID, *Move)
 
 	following sync.Mutex // one Refresh at a time: they apply changes in order
 
@@ -118,6 +119,7 @@ func (r *Registry) load(ctx context.Context) error {
 	r.apiKeys, r.byHash = map[string]*APIKey{}, map[hashKey]*Token{}
 	r.moves = map[MoveID]*Move{}
 	r.applyLocked(all)
+	r.revision.Add(1) // also when all that a snapshot tells is that everything is gone
 	return nil
 }
 
@@ -220,6 +222,10 @@ func (r *Registry) apiKeyLocked(id string, k *APIKey) {
 // back: it must be loaded anew.
 var ErrGap = errors.New("the change feed does not reach back that far")
 
+// ReportMoves has f told of every mark that is made in the store or taken back there,
+// nil in that case. It is called before Run.
+func (r *Registry) ReportMoves(f func(MoveID, *Move)) { r.onMove = f }
+
 // Refresh applies the changes since the last one applied. Once it has returned,
 // everything that the store had committed before is in force here.
 func (r *Registry) Refresh(ctx context.Context, now time.Time) error {
@@ -239,6 +245,7 @@ func (r *Registry) Refresh(ctx context.Context, now time.Time) error {
 			r.mu.Lock()
 			r.applyLocked(changes)
 			r.mu.Unlock()
+			r.reportMoves(changes.Moves)
 		}
 	}
 	if err != nil {
@@ -246,6 +253,15 @@ func (r *Registry) Refresh(ctx context.Context, now time.Time) error {
 	}
 	r.polled.Store(now.UnixNano())
 	return nil
+}
+
+func (r *Registry) reportMoves(moves map[MoveID]*Move) {
+	if r.onMove == nil {
+		return
+	}
+	for id, m := range moves {
+		r.onMove(id, m)
+	}
 }
 
 // PollInterval keeps the promise that `serve` follows the command line within

@@ -184,3 +184,12 @@ func (i *issuers) each(f func(*tokens.RemoteKeys)) {
 		f(r.keys)
 	}
 }
+
+// eachAsked runs f for every issuer that is asked about its tokens.
+func (i *issuers) eachAsked(f func(*tokens.Introspector)) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	for _, a := range i.asked {
+		f(a.introspector)
+	}
+}

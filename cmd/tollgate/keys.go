@@ -61,12 +61,15 @@ that it signed has expired.
 an unknown kid then refuse new tokens for a while.`, publishAhead),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.withStore(cmd.Context(), func(c *config.Config, _ secrets, db *sqlite.DB) error {
+				if c.Keys.SigningKey != "" {
+					return usageError{fmt.Errorf("keys.signing_key names the key: replace %s and send SIGHUP to serve", c.Keys.SigningKey)}
+				}
 				ahead := publishAhead
 				if now {
 					ahead = 0
 				}
 				at := time.Now()
-				_, err := db.RotateSigningKey(cmd.Context(), sqlite.Rotation{
+				_, err := db.RotateSigningKey(cmd.Context(), tokens.Rotation{
 					Alg: c.Tokens.SigningAlgorithm, Random: rand.Reader, Now: at, Ahead: ahead, Lifetime: c.Tokens.AccessTTL,
 				})
 				if err != nil {

@@ -94,7 +94,7 @@ func (n *node) wire(ctx context.Context, c *config.Config, p *authz.Policy, regi
 	if n.store, err = sqlite.Open(ctx, sqlite.Config{Path: c.Store.SQLite, KEK: secret.encryption, Now: n.now}); err != nil {
 		return err
 	}
-	if err := n.store.EnsureSigningKey(ctx, c.Tokens.SigningAlgorithm, rand.Reader, c.Tokens.AccessTTL); err != nil {
+	if err := n.ensureKey(ctx, c); err != nil {
 		return err
 	}
 	n.keys = tokens.NewKeyRing(c.Issuer, rand.Reader, n.now)
@@ -102,6 +102,7 @@ func (n *node) wire(ctx context.Context, c *config.Config, p *authz.Policy, regi
 	if n.registry, err = tokens.NewRegistry(ctx, n.store, n.keys, n.now()); err != nil {
 		return err
 	}
+	n.registry.ReportMoves(n.reportMove)
 	if err := n.makeTables(c.Limits.MaxMemory); err != nil {
 		return err
 	}
@@ -214,6 +215,11 @@ func (n *node) tryReload(ctx, background context.Context) error {
 	}
 	if err := n.keepIssuer(c, p); err != nil {
 		return err
+	}
+	if c.Keys.SigningKey != "" && c.Tokens.SigningAlgorithm == n.started.Tokens.SigningAlgorithm {
+		if err := n.ensureKey(ctx, c); err != nil {
+			return err
+		}
 	}
 	if err := n.trust(background, c); err != nil {
 		return err

@@ -3,8 +3,10 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"fmt"
 	"time"
 
+	"github.com/tollgate-authz/tollgate/cmd/tollgate/config"
 	"github.com/tollgate-authz/tollgate/tokens"
 	"github.com/tollgate-authz/tollgate/tokens/sqlite"
 )
@@ -90,12 +92,20 @@ func (n *node) storeMoves(ctx context.Context) {
 	for {
 		select {
 		case m := <-n.moves:
-			n.log.Info("an account uses OAuth 2.0 at an API from now on; its API keys are refused there", "account", m.Account, "api", m.API, "client", m.Client)
 			n.storeMove(ctx, &m)
 		case <-ctx.Done():
 			return
 		}
 	}
+}
+
+// reportMove logs a mark that was stored, here or elsewhere, or taken back.
+func (n *node) reportMove(id tokens.MoveID, m *tokens.Move) {
+	if m == nil {
+		n.log.Info("API keys of an account are accepted at an API again", "account", id.Account, "api", id.API)
+		return
+	}
+	n.log.Info("an account uses OAuth 2.0 at an API from now on; its API keys are refused there", "account", id.Account, "api", id.API, "client", m.Client)
 }
 
 // storeMove tries until it is stored or ctx ends.
@@ -129,6 +139,36 @@ func (n *node) prune(ctx context.Context) {
 	}
 }
 
+// ensureKey sees to it that there is a key that signs: the one in the file that the
+// configuration names, or one of the store's own.
+func (n *node) ensureKey(ctx context.Context, c *config.Config) error {
+	if c.Keys.SigningKey == "" {
+		return n.store.EnsureSigningKey(ctx, c.Tokens.SigningAlgorithm, rand.Reader, c.Tokens.AccessTTL)
+	}
+	key, err := c.ReadSigningKey(n.now())
+	if err != nil {
+		return err
+	}
+	known, err := n.store.SigningKeys(ctx)
+	if err != nil {
+		return err
+	}
+	ahead := publishAhead
+	if len(known) == 0 {
+		ahead = 0
+	}
+	// It is kept in the store as well: it must verify when the file has another, and
+	// sign until that one is known.
+	_, err = n.store.RotateSigningKey(ctx, tokens.Rotation{
+		Key: key, Now: n.now(), Ahead: ahead, Lifetime: c.Tokens.AccessTTL,
+		Unless: func(keys []*tokens.SigningKey) bool { return len(keys) > 0 && keys[0].ID == key.ID },
+	})
+	if err != nil {
+		return fmt.Errorf("keys.signing_key: %w", err)
+	}
+	return nil
+}
+
 // publishAhead is how long a new signing key is published before it signs: longer
 // than anybody may keep the key set (its max-age), and some more.
 const publishAhead = 15 * time.Minute
@@ -136,10 +176,10 @@ const publishAhead = 15 * time.Minute
 // rotateKey makes a new signing key when the newest has signed for long enough.
 func (n *node) rotateKey(ctx context.Context) {
 	c := n.config.Load()
-	if c.Keys.RotateEvery == 0 {
+	if c.Keys.RotateEvery == 0 || c.Keys.SigningKey != "" {
 		return
 	}
-	key, err := n.store.RotateSigningKey(ctx, sqlite.Rotation{
+	key, err := n.store.RotateSigningKey(ctx, tokens.Rotation{
 		Alg: n.started.Tokens.SigningAlgorithm, Random: rand.Reader, Now: n.now(), Ahead: publishAhead, Lifetime: c.Tokens.AccessTTL,
 		Unless: func(keys []*tokens.SigningKey) bool {
 			return len(keys) > 0 && n.now().Before(keys[0].SignsFrom.Add(c.Keys.RotateEvery-publishAhead))

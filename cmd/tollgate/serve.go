@@ -128,6 +128,9 @@ func (n *node) run(ctx context.Context) error {
 		return err
 	}
 	n.warn(n.config.Load())
+	if c := n.config.Load(); c.Keys.EncryptionKey == "" && !c.Store.Memory {
+		n.log.Warn("keys.encryption_key is not configured: what encrypts the signing keys lies beside the store", "file", c.Store.SQLite+".encryption-key")
+	}
 	for _, s := range services {
 		group.Go(func() error {
 			if err := s.serve(s.listener); err != nil && !errors.Is(err, http.ErrServerClosed) {

@@ -147,8 +147,14 @@ func readChanges(ctx context.Context, tx *sql.Tx, after int64, c *tokens.Changes
 			account, api, _ := strings.Cut(id, "\t")
 			c.Moves[tokens.MoveID{Account: account, API: api}] = nil
 		}
-		if err := collect(ctx, tx, &c.Moves, queryMoves, moveID, ``); err != nil { // there are few
+		moves, err := queryMoves(ctx, tx, ``) // there are few
+		if err != nil {
 			return err
+		}
+		for _, m := range moves {
+			if _, changed := c.Moves[moveID(m)]; changed {
+				c.Moves[moveID(m)] = m
+			}
 		}
 	}
 	c.SigningKeys = gone[kindSigningKey] != nil

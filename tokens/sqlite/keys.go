@@ -20,22 +20,6 @@ func (db *DB) SigningKeys(ctx context.Context) ([]*tokens.SigningKey, error) {
 	return db.signingKeys(ctx, db.reader)
 }
 
-// Rotation says when a new signing key takes over.
-type Rotation struct {
-	Alg    string
-	Random io.Reader
-	Now    time.Time
-	// Ahead is how long the new key is published before it signs; zero: it signs at
-	// once.
-	Ahead time.Duration
-	// Lifetime is the longest of any access token that the configuration allows;
-	// clients with a longer one of their own are looked up.
-	Lifetime time.Duration
-	// Unless gives a reason not to rotate after all, looked at under the store's
-	// lock. keys are the newest first.
-	Unless func(keys []*tokens.SigningKey) bool
-}
-
 // EnsureSigningKey sees to it that there is a key of that algorithm that signs or
 // will sign. Of several processes that start at once one makes it.
 func (db *DB) EnsureSigningKey(ctx context.Context, alg string, random io.Reader, lifetime time.Duration) error {
@@ -46,23 +30,26 @@ func (db *DB) EnsureSigningKey(ctx context.Context, alg string, random io.Reader
 	if err != nil || has(keys) {
 		return err
 	}
-	_, err = db.RotateSigningKey(ctx, Rotation{Alg: alg, Random: random, Now: db.now(), Lifetime: lifetime, Unless: has})
+	_, err = db.RotateSigningKey(ctx, tokens.Rotation{Alg: alg, Random: random, Now: db.now(), Lifetime: lifetime, Unless: has})
 	return err
 }
 
 // RotateSigningKey makes a new key. Those before it verify until the last token that
 // they can have signed has expired. It returns nil when Unless said so.
-func (db *DB) RotateSigningKey(ctx context.Context, r Rotation) (*tokens.SigningKey, error) {
+func (db *DB) RotateSigningKey(ctx context.Context, r tokens.Rotation) (*tokens.SigningKey, error) {
 	if _, err := db.SigningKeys(ctx); err != nil {
 		return nil, err
 	}
 	if db.sealer == nil {
 		return nil, errNoKEK
 	}
-	// Drawn before the transaction: an RSA key takes long enough to keep others waiting.
-	key, err := tokens.NewSigningKey(r.Alg, r.Random, r.Now.Truncate(time.Microsecond).UTC())
-	if err != nil {
-		return nil, err
+	key := r.Key
+	if key == nil {
+		var err error
+		// Drawn before the transaction: an RSA key takes long enough to keep others waiting.
+		if key, err = tokens.NewSigningKey(r.Alg, r.Random, r.Now.Truncate(time.Microsecond).UTC()); err != nil {
+			return nil, err
+		}
 	}
 	key.SignsFrom = key.CreatedAt.Add(r.Ahead)
 	sealed, err := db.seal(key)
@@ -78,6 +65,13 @@ func (db *DB) RotateSigningKey(ctx context.Context, r Rotation) (*tokens.Signing
 			}
 		}
 		made = true
+		var known int
+		if err := tx.QueryRowContext(ctx, `SELECT count(*) FROM signing_keys WHERE id = ?`, key.ID).Scan(&known); err != nil {
+			return fmt.Errorf("look for the signing key: %w", err)
+		}
+		if known > 0 {
+			return fmt.Errorf("the signing key %s was replaced before: make a new one", key.ID)
+		}
 		var longest int64
 		if err := tx.QueryRowContext(ctx, `SELECT coalesce(max(token_ttl), 0) FROM clients`).Scan(&longest); err != nil {
 			return fmt.Errorf("find the longest token lifetime: %w", err)

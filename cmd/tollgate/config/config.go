@@ -89,7 +89,24 @@ type Tokens struct {
 type Keys struct {
 	EncryptionKey string        `yaml:"encryption_key" form:"secret" doc:"Encrypts signing keys in the store." computed:"made beside the store"`
 	Pepper        string        `yaml:"pepper" form:"secret" doc:"Hashes client secrets." computed:"made beside the store"`
+	SigningKey    string        `yaml:"signing_key" form:"file" doc:"PEM file with the private key that signs, instead of one that is made in the store. To rotate, replace the file and reload."`
 	RotateEvery   time.Duration `yaml:"rotate_every" min:"0s" max:"87600h" doc:"How long a signing key signs before the next one takes over; 0s: for ever." default:"2160h"`
+}
+
+// maxKeyFile bounds a file with a private key, in bytes.
+const maxKeyFile = 64 << 10
+
+// ReadSigningKey reads keys.signing_key.
+func (c *Config) ReadSigningKey(now time.Time) (*tokens.SigningKey, error) {
+	file, err := readBounded(c.Keys.SigningKey, maxKeyFile, true)
+	if err == nil {
+		var key *tokens.SigningKey
+		if key, err = tokens.ParseSigningKey(c.Tokens.SigningAlgorithm, file, now); err == nil {
+			return key, nil
+		}
+		err = fmt.Errorf("%s: %w", c.Keys.SigningKey, err)
+	}
+	return nil, fmt.Errorf("keys.signing_key: %w", err)
 }
 
 // Format keeps the secrets out of whatever prints a Config.

@@ -21,6 +21,11 @@ func (r *reader) validate(c *Config) {
 	if c.Tokens.AccessTTL%time.Second != 0 {
 		r.fault("tokens.access_ttl", "the lifetime has a part of a second, which expires_in cannot say; write whole seconds")
 	}
+	if r.files && c.Keys.SigningKey != "" && r.wrote("keys.signing_key") {
+		if _, err := c.ReadSigningKey(time.Time{}); err != nil {
+			r.fault("keys.signing_key", "%s", strings.TrimPrefix(err.Error(), "keys.signing_key: "))
+		}
+	}
 	r.trusted(c)
 	for _, name := range slices.Sorted(maps.Keys(c.Plans)) {
 		if p := c.Plans[name]; p != nil && p.Burst != nil {
