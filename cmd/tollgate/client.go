@@ -284,6 +284,11 @@ Name, plan, environment and token lifetime are fixed when a client is made.`,
 				}
 				newIPs = &prefixes
 			}
+			for _, name := range fixedFlags {
+				if cmd.Flags().Changed(name) {
+					return usageError{fmt.Errorf("--%s of a client is fixed when it is made; only scopes (--scope) and trusted addresses (--ip) can be changed", name)}
+				}
+			}
 			switch {
 			case newScopes == nil && newIPs == nil:
 				return usageError{errors.New("nothing to change: give --scope, --ip or --anywhere; name and duration of a client are fixed")}
@@ -307,8 +312,16 @@ Name, plan, environment and token lifetime are fixed when a client is made.`,
 	c.Flags().StringSliceVar(&scopes, "scope", nil, "`SCOPE` that its tokens may carry; several, or separated by commas")
 	c.Flags().StringSliceVar(&ips, "ip", nil, "trusted address or range (`CIDR`)")
 	c.Flags().BoolVar(&anywhere, "anywhere", false, "trust every address again")
+	for _, name := range fixedFlags {
+		c.Flags().String(name, "", "")
+		_ = c.Flags().MarkHidden(name) // only fails for a flag that is not there
+	}
 	return c
 }
+
+// fixedFlags are those of client create that client update answers with a reason
+// (row I2).
+var fixedFlags = []string{"name", "token-ttl", "plan", "environment", "alias", "account", "format", "refresh"}
 
 func (a *app) clientDelete() *cobra.Command {
 	return &cobra.Command{
