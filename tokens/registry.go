@@ -55,6 +55,7 @@ type Registry struct {
 	aliases  map[string]string        // alias to ID
 	grants   map[string]*Grant        // by ID
 	opaque   map[hashKey]*Grant       // those that are known by their hash
+	ends     map[int64][]*Grant       // by the minute from which on they may be forgotten
 	families map[string]time.Time     // that were ended, and when their last access token expires
 	apiKeys  map[string]*APIKey       // by ID
 	byHash   map[hashKey]*Token       // the credentials that they are
@@ -115,6 +116,7 @@ func (r *Registry) load(ctx context.Context) error {
 		r.clients, r.aliases = make(map[string]*Registration, len(all.Clients)), map[string]string{}
 	}
 	r.grants, r.opaque = make(map[string]*Grant, len(all.Grants)), make(map[hashKey]*Grant, len(all.Grants))
+	r.ends = map[int64][]*Grant{}
 	r.families = map[string]time.Time{}
 	r.apiKeys, r.byHash = map[string]*APIKey{}, map[hashKey]*Token{}
 	r.moves = map[MoveID]*Move{}
@@ -200,6 +202,8 @@ func (r *Registry) grantLocked(id string, g *Grant) bool {
 	if g.IsOpaque() {
 		r.opaque[keyOf(&g.Hash)] = g
 	}
+	minute := g.forgottenFrom().Unix()/60 + 1
+	r.ends[minute] = append(r.ends[minute], g)
 	return old != nil || !g.RevokedAt.IsZero()
 }
 
@@ -292,17 +296,28 @@ func (r *Registry) Run(ctx context.Context, now func() time.Time, report func(er
 // are told that they expired (R5) and not that they are unknown (R1).
 const KeepExpired = 24 * time.Hour
 
-// Prune forgets what expired, and tokens whose client was deleted.
+// forgottenFrom is when nobody needs to know of the token any longer.
+func (g *Grant) forgottenFrom() time.Time {
+	if g.IsOpaque() {
+		return g.ExpiresAt.Add(KeepExpired)
+	}
+	return g.ExpiresAt // a JWT says itself that it has expired
+}
+
+// Prune forgets what expired, within a minute. It looks at nothing else: requests wait
+// meanwhile.
 func (r *Registry) Prune(now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for id, g := range r.grants {
-		keep := g.ExpiresAt
-		if g.IsOpaque() {
-			keep = keep.Add(KeepExpired)
+	for minute, ended := range r.ends {
+		if minute*60 > now.Unix() {
+			continue
 		}
-		if now.After(keep) || r.clients[g.Client] == nil {
-			r.grantLocked(id, nil)
+		delete(r.ends, minute)
+		for _, g := range ended {
+			if current := r.grants[g.ID]; current != nil && !now.Before(current.forgottenFrom()) {
+				r.grantLocked(g.ID, nil)
+			}
 		}
 	}
 	for id, until := range r.families {

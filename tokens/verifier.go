@@ -60,20 +60,30 @@ func (v *Verifier) Introspect(list *Introspectors) { v.askers.Store(list) }
 // ErrInvalid is the token's fault, any other is ours. The token may have expired
 // and its client may be gone: that is for the caller to judge, each time.
 func (v *Verifier) Verify(ctx context.Context, bearer string, now time.Time) (*Token, error) {
+	return v.verify(ctx, bearer, now, false)
+}
+
+// VerifyOwn is Verify for tokens that were issued here. No other issuer is asked or
+// told about any.
+func (v *Verifier) VerifyOwn(ctx context.Context, bearer string, now time.Time) (*Token, error) {
+	return v.verify(ctx, bearer, now, true)
+}
+
+func (v *Verifier) verify(ctx context.Context, bearer string, now time.Time, own bool) (*Token, error) {
 	digest := sha256.Sum256(unsafeBytes(bearer))
 	if v.cache != nil {
-		if t := v.cache.get(&digest); t != nil && v.stillHolds(t) {
+		if t := v.cache.get(&digest); t != nil && v.stillHolds(t) && (t.Trust.Own || !own) {
 			return t, nil
 		}
 	}
 	t := v.findOpaque(&digest)
 	if t == nil {
 		// What has our own form and is not known is nobody's: it is not shown to others.
-		if list := v.askers.Load(); list.Takes(bearer) && !hasOurPrefix(bearer) {
+		if list := v.askers.Load(); !own && list.Takes(bearer) && !hasOurPrefix(bearer) {
 			return list.Introspect(ctx, bearer, now) // which remembers it as long as the issuer's word holds
 		}
 		var err error
-		if t, err = v.verifyAnew(ctx, bearer, now); err != nil {
+		if t, err = v.verifyAnew(ctx, bearer, now, own); err != nil {
 			return nil, err
 		}
 	}
@@ -108,7 +118,7 @@ func (v *Verifier) stillHolds(t *Token) bool {
 	return (t.key == nil || !t.key.retired.Load()) && v.issuers.Load().byName[t.Trust.Issuer] == t.Trust
 }
 
-func (v *Verifier) verifyAnew(ctx context.Context, bearer string, now time.Time) (*Token, error) {
+func (v *Verifier) verifyAnew(ctx context.Context, bearer string, now time.Time, own bool) (*Token, error) {
 	c, err := parseCompact(bearer)
 	if err != nil {
 		return nil, err
@@ -122,8 +132,11 @@ func (v *Verifier) verifyAnew(ctx context.Context, bearer string, now time.Time)
 		return nil, invalid("it names no issuer (iss)")
 	}
 	trust := v.issuers.Load().byName[iss.Text]
-	if trust == nil {
+	switch {
+	case trust == nil:
 		return nil, invalid("its issuer is not trusted")
+	case own && !trust.Own:
+		return nil, invalid("it was not issued here")
 	}
 	key, err := trust.checkSignature(ctx, c)
 	if err != nil {

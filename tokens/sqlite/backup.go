@@ -6,11 +6,16 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 )
 
 // Backup writes a copy of the store to a new file, as it is at one moment, while
 // others go on writing to it.
 func (db *DB) Backup(ctx context.Context, path string) error {
+	path, err := filepath.Abs(path) // SQLite would take file:copy.db for a URI
+	if err != nil {
+		return err
+	}
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) // SQLite fills an empty file, with the mode that it has
 	switch {
 	case errors.Is(err, fs.ErrExist):

@@ -43,7 +43,7 @@ func (db *DB) Snapshot(ctx context.Context) (all *tokens.Changes, err error) {
 		if err := collect(ctx, tx, &all.Clients, queryClients, clientID, ``); err != nil {
 			return err
 		}
-		if err := collect(ctx, tx, &all.Grants, queryGrants, grantID, `WHERE expires_at > ?`, now.Add(-tokens.KeepExpired).UnixMicro()); err != nil {
+		if err := collect(ctx, tx, &all.Grants, queryGrants, grantID, mostGrants, now.Add(-tokens.KeepExpired).UnixMicro()); err != nil {
 			return err
 		}
 		if err := collect(ctx, tx, &all.Families, queryFamilies, familyID, `WHERE ended_at != 0 AND tokens_until > ?`, now.UnixMicro()); err != nil {
@@ -59,6 +59,10 @@ func (db *DB) Snapshot(ctx context.Context) (all *tokens.Changes, err error) {
 	}
 	return all, nil
 }
+
+// mostGrants is for a condition that nearly all rows meet: the plus keeps SQLite from
+// using the index, and from looking up a million rows one by one.
+const mostGrants = `WHERE +expires_at > ?`
 
 // The names under which the registry knows records.
 func clientID(c *tokens.Client) string    { return c.ID }

@@ -42,6 +42,9 @@ func (db *DB) CreateClient(ctx context.Context, c *tokens.Client) error {
 				return err
 			}
 		}
+		if err := db.outlive(ctx, tx, c.TokenTTL); err != nil {
+			return err
+		}
 		return db.record(ctx, tx, kindClient, c.ID)
 	})
 }
@@ -60,13 +63,21 @@ func requireFree(ctx context.Context, tx *sql.Tx, name string, taken error) erro
 
 // Client returns the client of that ID or alias; tokens.ErrNotFound when there
 // is none.
-func (db *DB) Client(ctx context.Context, idOrAlias string) (*tokens.Client, error) {
-	return oneClient(ctx, db.reader, idOrAlias, byName, idOrAlias)
+func (db *DB) Client(ctx context.Context, idOrAlias string) (c *tokens.Client, err error) {
+	err = db.read(ctx, func(tx *sql.Tx) (err error) { // a client and its secrets of one moment
+		c, err = oneClient(ctx, tx, idOrAlias, byName, idOrAlias)
+		return err
+	})
+	return c, err
 }
 
 // ListClients returns every client, the oldest first.
-func (db *DB) ListClients(ctx context.Context) ([]*tokens.Client, error) {
-	return queryClients(ctx, db.reader, byCreation)
+func (db *DB) ListClients(ctx context.Context) (list []*tokens.Client, err error) {
+	err = db.read(ctx, func(tx *sql.Tx) (err error) {
+		list, err = queryClients(ctx, tx, byCreation)
+		return err
+	})
+	return list, err
 }
 
 // UpdateClient replaces the scopes or the trusted addresses of the client of that

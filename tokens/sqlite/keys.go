@@ -76,8 +76,7 @@ func (db *DB) RotateSigningKey(ctx context.Context, r tokens.Rotation) (*tokens.
 		if err := tx.QueryRowContext(ctx, `SELECT coalesce(max(token_ttl), 0) FROM clients`).Scan(&longest); err != nil {
 			return fmt.Errorf("find the longest token lifetime: %w", err)
 		}
-		// A minute more than the longest token: clocks differ.
-		until := key.SignsFrom.Add(max(r.Lifetime, time.Duration(longest)*time.Second, tokens.ClassicTTL) + time.Minute)
+		until := key.SignsFrom.Add(max(r.Lifetime, time.Duration(longest)*time.Second, tokens.ClassicTTL) + clockSkew)
 		if _, err := tx.ExecContext(ctx, `UPDATE signing_keys SET verifies_until = ? WHERE verifies_until = 0`, micros(until)); err != nil {
 			return fmt.Errorf("retire the signing key: %w", err)
 		}
@@ -91,6 +90,24 @@ func (db *DB) RotateSigningKey(ctx context.Context, r tokens.Rotation) (*tokens.
 		return nil, err
 	}
 	return key, nil
+}
+
+// clockSkew is how much longer than its longest token a key verifies: clocks differ.
+const clockSkew = time.Minute
+
+// outlive lets keys that sign until the next one does, and verify until a time that is
+// settled, verify the tokens of a client that was not there when it was.
+func (db *DB) outlive(ctx context.Context, tx *sql.Tx, ttl time.Duration) error {
+	done, err := tx.ExecContext(ctx, `UPDATE signing_keys SET verifies_until = next.signs_from + ?1
+		FROM (SELECT max(signs_from) AS signs_from FROM signing_keys WHERE verifies_until = 0) AS next
+		WHERE next.signs_from > ?2 AND verifies_until > ?2 AND verifies_until < next.signs_from + ?1`, (ttl + clockSkew).Microseconds(), micros(db.now()))
+	if err != nil {
+		return fmt.Errorf("keep the signing keys for the client's tokens: %w", err)
+	}
+	if n, err := done.RowsAffected(); err != nil || n == 0 {
+		return err
+	}
+	return db.record(ctx, tx, kindSigningKey, "")
 }
 
 func (db *DB) signingKeys(ctx context.Context, q querier) ([]*tokens.SigningKey, error) {
