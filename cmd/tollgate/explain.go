@@ -180,6 +180,7 @@ func (a *app) askExplanation(ctx context.Context, q *question) (*explanation, er
 	}
 	var e *explanation
 	err = withNode(ctx, c, p, func(n *node) (err error) {
+		n.awaitKeys(ctx)
 		e, err = explain(ctx, n.gate, q, false)
 		return err
 	})
@@ -204,7 +205,6 @@ func withNode(ctx context.Context, c *config.Config, p *authz.Policy, f func(*no
 	if err := n.trust(fetching, c); err != nil {
 		return err
 	}
-	n.awaitKeys(ctx)
 	return f(n)
 }
 
