@@ -1,6 +1,7 @@
 package authz
 
 import (
+	"iter"
 	"slices"
 	"strings"
 
@@ -98,17 +99,34 @@ func (c *check) takeKey(source *KeySource) (n int) {
 	if source.Query == "" {
 		return n
 	}
-	_, query, _ := strings.Cut(c.Path, "?")
-	for query != "" {
-		var pair string
-		pair, query, _ = strings.Cut(query, "&")
-		// Keys have no character that anybody would escape.
-		if name, value, _ := strings.Cut(pair, "="); name == source.Query {
-			c.apiKey = value
-			n++
-		}
+	for value := range c.queryValues(source.Query) {
+		c.apiKey = value
+		n++
 	}
 	return n
+}
+
+// queryValues yields the values of a query parameter, as they were sent: neither
+// keys nor the names of their parameters have a character that anybody would escape.
+func (r *Request) queryValues(parameter string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		_, query, _ := strings.Cut(r.Path, "?")
+		for query != "" {
+			var pair string
+			pair, query, _ = strings.Cut(query, "&")
+			if name, value, _ := strings.Cut(pair, "="); name == parameter && !yield(value) {
+				return
+			}
+		}
+	}
+}
+
+// HasQuery reports whether a query parameter was sent.
+func (r *Request) HasQuery(parameter string) bool {
+	for range r.queryValues(parameter) {
+		return true
+	}
+	return false
 }
 
 // noteMove marks an API as moved to OAuth 2.0 for the account whose bearer token has

@@ -3,7 +3,9 @@ package extauthz
 import (
 	"cmp"
 	"net/netip"
+	"net/url"
 	"slices"
+	"strings"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
@@ -85,7 +87,7 @@ func referenceWrite(req *authz.Request, d *authz.Decision) *authv3.CheckResponse
 			if source.Header != "" {
 				ok.HeadersToRemove = append(ok.HeadersToRemove, source.Header)
 			}
-			if source.Query != "" {
+			if source.Query != "" && sentQuery(req).Has(source.Query) {
 				ok.QueryParametersToRemove = append(ok.QueryParametersToRemove, source.Query)
 			}
 		}
@@ -112,6 +114,12 @@ func referenceWrite(req *authz.Request, d *authz.Decision) *authv3.CheckResponse
 	}
 	resp.HttpResponse = &authv3.CheckResponse_DeniedResponse{DeniedResponse: denied}
 	return resp
+}
+
+func sentQuery(req *authz.Request) url.Values {
+	_, text, _ := strings.Cut(req.Path, "?")
+	query, _ := url.ParseQuery(text)
+	return query
 }
 
 func itoa(n int64) string { return string(appendParam(nil, "", n)) }

@@ -54,7 +54,7 @@ func appendResponse(dst []byte, req *authz.Request, d *authz.Decision) []byte {
 	reason := d.Refusal()
 	if reason == nil || d.Passed {
 		dst = append(dst, tag(responseStatus, wireBytes), 0) // google.rpc.Status of code 0
-		dst = appendOK(dst, d)
+		dst = appendOK(dst, req, d)
 	} else {
 		dst = appendLen(dst, responseStatus, 1+sizeVarint(uint64(reason.GRPC)))
 		dst = appendVarint(append(dst, tag(statusCode, wireVarint)), uint64(reason.GRPC))
@@ -63,7 +63,7 @@ func appendResponse(dst []byte, req *authz.Request, d *authz.Decision) []byte {
 	return appendMetadata(dst, d, reason)
 }
 
-func appendOK(dst []byte, d *authz.Decision) []byte {
+func appendOK(dst []byte, req *authz.Request, d *authz.Decision) []byte {
 	dst, mark := begin(dst, responseOK)
 	dst = appendIdentity(dst, d.Identity)
 	if d.HideToken {
@@ -73,7 +73,9 @@ func appendOK(dst []byte, d *authz.Decision) []byte {
 		if source.Header != "" {
 			dst = appendText(dst, okRemove, source.Header)
 		}
-		if source.Query != "" {
+		// Only if it was sent: Envoy writes a query anew from which it has to remove
+		// something, with another order and another spelling.
+		if source.Query != "" && req.HasQuery(source.Query) {
 			dst = appendText(dst, okRemoveQuery, source.Query)
 		}
 	}

@@ -188,7 +188,8 @@ func randomDecision(r *rand.Rand) (*authz.Request, *authz.Decision) {
 			table.Take(now, table.Subject("s"), plans, &d.Limits)
 		}
 	}
-	return &authz.Request{GRPC: r.IntN(2) == 0}, d
+	path := []string{"/x", "/x?", "/x?api_key=1", "/x?a=1&key=2", "/x?api_key", "/api_key=1?keys=1", "/x?key=1&api_key=2"}[r.IntN(7)]
+	return &authz.Request{Path: path, GRPC: r.IntN(2) == 0}, d
 }
 
 // compareWrite holds appendResponse against the reference.
