@@ -1,7 +1,6 @@
 package endpoint
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -41,7 +40,7 @@ func (e *endpoint) token(d *dialect) func(*http.Request, *Event) (answer, error)
 		if err != nil {
 			return answer{}, err
 		}
-		ctx, cancel := context.WithTimeout(r.Context(), storeTimeout)
+		ctx, cancel := storeContext(r)
 		defer cancel()
 		grant := e.clientCredentials
 		if g.grant == grantRefreshToken {

@@ -90,6 +90,7 @@ type endpoint struct {
 	routes    map[string]route
 	failures  failures
 	rotations rotations
+	turns     turns
 	plan      atomic.Pointer[limiter.Plan] // of the generations, made for the settings seen last
 }
 

@@ -50,7 +50,7 @@ func (e *endpoint) introspect(r *http.Request, ev *Event) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), storeTimeout)
+	ctx, cancel := storeContext(r)
 	defer cancel()
 	if err := e.authenticateClient(ctx, g); err != nil {
 		return answer{}, err
@@ -59,7 +59,9 @@ func (e *endpoint) introspect(r *http.Request, ev *Event) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	if !said.Active || said.ClientID != g.client.ID && !slices.Contains(g.client.Scopes, scopeIntrospect) {
+	// A foreign issuer may have a client that is named as one of ours.
+	own := said.ClientID == g.client.ID && said.Issuer == e.Keys.Issuer()
+	if !said.Active || !own && !slices.Contains(g.client.Scopes, scopeIntrospect) {
 		said = introspection{}
 	}
 	body, err := json.Marshal(said)
@@ -110,7 +112,7 @@ func (e *endpoint) introspectRefresh(ctx context.Context, g *grant, family strin
 		expires = f.ExpiresAt
 	}
 	return introspection{
-		Active: true, Scope: strings.Join(f.Scopes, " "), ClientID: f.Client, Expires: unix(expires), IssuedAt: unix(f.RotatedAt),
+		Active: true, Scope: strings.Join(scopesLeft(f, client), " "), ClientID: f.Client, Expires: unix(expires), IssuedAt: unix(f.RotatedAt),
 		Subject: f.Client, Audience: oneOrMany{f.Audience}, Issuer: e.Keys.Issuer(),
 	}, nil
 }

@@ -7,13 +7,10 @@ import (
 	"github.com/tollgate-authz/tollgate/tokens"
 )
 
-// issue makes the tokens of a request that was granted, and has what of them must be
-// known stored before anybody sees them. A JWT without a refresh token beside it
-// writes nothing at all.
+// issue makes the tokens of a request that was granted, counts them, and has what of
+// them must be known stored before anybody sees them. A JWT without a refresh token
+// beside it writes nothing at all.
 func (e *endpoint) issue(ctx context.Context, g *grant, store func(context.Context, *tokens.Family, *tokens.Grant) error) error {
-	if err := e.generations(e.Limits.Take, g); err != nil {
-		return err
-	}
 	claims := tokens.Claims{
 		Client: g.client.ID, Audience: g.audience, Scopes: g.scopes, Generation: g.generation, IssuedAt: g.now, TTL: g.lifetime(),
 	}
@@ -30,10 +27,27 @@ func (e *endpoint) issue(ctx context.Context, g *grant, store func(context.Conte
 	if err != nil {
 		return err
 	}
-	if g.family == nil && record == nil {
-		return nil
+	done, err := e.turns.take(ctx, g.client.ID)
+	if err != nil {
+		return err
 	}
-	return store(ctx, g.family, record)
+	defer done()
+	if g.family == nil && record == nil {
+		return e.generations(e.Limits.Take, g)
+	}
+	// Only what succeeds is counted (row I4): were failures of the store counted too,
+	// it would refuse its clients for a minute after it is back.
+	if err := e.generations(e.Limits.Look, g); err != nil {
+		return err
+	}
+	if err := store(ctx, g.family, record); err != nil {
+		return err
+	}
+	// It is this client's turn: the limit is as it was. Should another client have
+	// taken the last room in the table, this one token is not counted, for what it
+	// was bought with is spent.
+	_ = e.generations(e.Limits.Take, g)
+	return nil
 }
 
 // makeAccessToken makes a token of the client's format, and its record where it

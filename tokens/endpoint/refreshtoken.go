@@ -73,7 +73,7 @@ func (e *endpoint) endReused(ctx context.Context, g *grant, f *tokens.Family) er
 // requireFamilyScope narrows the scope, if that was asked for. The refresh token keeps
 // its own (RFC 6749 section 6). What the client has lost is not given again.
 func (g *grant) requireFamilyScope() (err error) {
-	left := slices.DeleteFunc(slices.Clone(g.family.Scopes), func(s string) bool { return !slices.Contains(g.client.Scopes, s) })
+	left := scopesLeft(g.family, g.client)
 	if len(left) == 0 {
 		return invalidScope.because("the client has lost every scope of this refresh token")
 	}
@@ -81,9 +81,14 @@ func (g *grant) requireFamilyScope() (err error) {
 	return err
 }
 
+// scopesLeft are those of the family that its client still has.
+func scopesLeft(f *tokens.Family, c *tokens.Client) []string {
+	return slices.DeleteFunc(slices.Clone(f.Scopes), func(s string) bool { return !slices.Contains(c.Scopes, s) })
+}
+
 func (g *grant) requireSameTarget() error {
 	if g.audience = g.family.Audience; g.resource != "" && g.resource != g.audience {
-		return invalidTarget.because("not the resource of this refresh token")
+		return anotherTarget.because("not the resource of this refresh token")
 	}
 	return nil
 }

@@ -19,7 +19,7 @@ func (e *endpoint) revoke(r *http.Request, ev *Event) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), storeTimeout)
+	ctx, cancel := storeContext(r)
 	defer cancel()
 	switch {
 	case g.ends(e.authenticateClient(ctx, g)):
@@ -45,12 +45,20 @@ func (e *endpoint) revokeToken(ctx context.Context, g *grant) error {
 	}
 	t, err := e.Tokens.Verify(ctx, g.token.Reveal(), g.now)
 	switch {
-	case errors.Is(err, tokens.ErrInvalid):
+	case errors.Is(err, tokens.ErrInvalid), errors.Is(err, tokens.ErrNoKeys): // the latter is another issuer's token
 		return nil
 	case err != nil:
 		return fmt.Errorf("read the token to be revoked: %w", err)
 	case !t.Trust.Own, t.ClientID != g.client.ID, t.Expired(g.now):
 		return nil
+	case endedForGood(t.Identity()): // who asks again and again need not make us write each time
+		return nil
 	}
 	return e.Records.RevokeToken(ctx, t.Record())
+}
+
+// endedForGood leaves out suspension, which ends: the token must not come back with
+// its client.
+func endedForGood(id *tokens.Identity) bool {
+	return id.Ended != nil && (id.Client == nil || !id.Client.Suspended)
 }
