@@ -19,15 +19,11 @@ type records struct {
 	now      func() time.Time
 }
 
-// Client looks in memory, and asks the store once for a client that is not there: the
-// command line may have made it a moment ago.
-func (r records) Client(ctx context.Context, idOrAlias string) (*tokens.Client, error) {
-	if client := r.registry.Client(idOrAlias); client != nil {
-		return client, nil
-	}
-	if err := r.registry.Refresh(ctx, r.now()); err != nil {
-		return nil, err
-	}
+// Follow asks the store whether the command line, say, has changed something a moment
+// ago.
+func (r records) Follow(ctx context.Context) error { return r.registry.Refresh(ctx, r.now()) }
+
+func (r records) Client(_ context.Context, idOrAlias string) (*tokens.Client, error) {
 	if client := r.registry.Client(idOrAlias); client != nil {
 		return client, nil
 	}

@@ -77,12 +77,23 @@ func (e *endpoint) authenticate(ctx context.Context, g *grant) error {
 	if err != nil {
 		return err
 	}
+	g.generation = client.Secret(e.Pepper, g.secret, g.now)
+	if g.generation == 0 {
+		// The client or its secret may have been made a moment ago, elsewhere.
+		if err := e.Records.Follow(ctx); err != nil {
+			return fmt.Errorf("look for a client made elsewhere: %w", err)
+		}
+		if client, err = e.find(ctx, g.id); err != nil {
+			return err
+		}
+		g.generation = client.Secret(e.Pepper, g.secret, g.now)
+	}
 	cause := "unknown client"
 	if client != nil {
 		cause = "wrong secret"
 		g.event.Client = client.ID
 	}
-	if g.generation = client.Secret(e.Pepper, g.secret, g.now); g.generation == 0 {
+	if g.generation == 0 {
 		if wait := e.failures.charge(g.now, g.source, g.id); wait > 0 {
 			return rateLimited.later(wait, "too many failures from this source")
 		}

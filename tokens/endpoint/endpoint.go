@@ -28,7 +28,10 @@ import (
 // Errors are those of package tokens, such as ErrNotFound, where a method names
 // them; any other is our own fault and answered with 503.
 type Records interface {
-	// Client returns the client of that ID or alias: ErrNotFound.
+	// Follow learns what others have stored. What they stored before the call is known
+	// after it, here and at the gate of this process.
+	Follow(ctx context.Context) error
+	// Client returns the client of that ID or alias as far as it is known: ErrNotFound.
 	Client(ctx context.Context, idOrAlias string) (*tokens.Client, error)
 	// AddTokens stores what of newly issued tokens must be known; either may be nil.
 	AddTokens(ctx context.Context, f *tokens.Family, g *tokens.Grant) error

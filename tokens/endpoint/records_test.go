@@ -19,14 +19,11 @@ type storeRecords struct {
 	now      func() time.Time
 }
 
-func (r storeRecords) Client(ctx context.Context, idOrAlias string) (*tokens.Client, error) {
-	for range 2 {
-		if client := r.registry.Client(idOrAlias); client != nil {
-			return client, nil
-		}
-		if err := r.registry.Refresh(ctx, r.now()); err != nil {
-			return nil, err
-		}
+func (r storeRecords) Follow(ctx context.Context) error { return r.registry.Refresh(ctx, r.now()) }
+
+func (r storeRecords) Client(_ context.Context, idOrAlias string) (*tokens.Client, error) {
+	if client := r.registry.Client(idOrAlias); client != nil {
+		return client, nil
 	}
 	return nil, tokens.ErrNotFound
 }
@@ -96,6 +93,10 @@ func (m *meddler) around(call string, do func() error) error {
 		return late
 	}
 	return err
+}
+
+func (m *meddler) Follow(ctx context.Context) error {
+	return m.around("Follow", func() error { return m.Records.Follow(ctx) })
 }
 
 func (m *meddler) Client(ctx context.Context, idOrAlias string) (c *tokens.Client, err error) {

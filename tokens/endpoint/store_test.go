@@ -66,7 +66,6 @@ func TestJWTsNeedNoStore(t *testing.T) {
 	r := w.do(jsonRequest(c.id, c.secret, nil)) // there are no refresh tokens at /auth/token
 	w.verify(r)
 	c.wantActive(true, r.fields.AccessToken)
-	c.revoked("x")
 }
 
 // TestB15_LockedStore holds the lock of the database, as another process can. Writes
