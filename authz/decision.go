@@ -26,6 +26,10 @@ type Decision struct {
 
 	// HideToken: the upstream must not see the credential (forward_token: false).
 	HideToken bool
+	// HideKeys are where API keys are sent: the upstream never sees those.
+	HideKeys []KeySource
+	// KeysOnly: only API keys are accepted there.
+	KeysOnly bool
 
 	// Passed marks a refusal that is not enforced (enforce: false): the request
 	// goes on, and only reports tell.

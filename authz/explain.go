@@ -32,16 +32,22 @@ func (c *check) saw(step string) string {
 		if c.Authorizations > 1 {
 			return fmt.Sprintf("%d Authorization headers", c.Authorizations)
 		}
-		if !c.TokenSent {
+		switch {
+		case c.apiKey != "":
+			return fmt.Sprintf("an API key of %d characters", len(c.apiKey))
+		case c.bearer == "":
 			return "no Bearer token"
 		}
 		return fmt.Sprintf("a Bearer token of %d bytes", len(c.bearer))
 	case "token":
 		return c.sawToken()
 	case "expiry":
+		if c.token.Expires.IsZero() {
+			return "it does not expire"
+		}
 		return fmt.Sprintf("exp %s, now %s", c.token.Expires.UTC().Format(time.RFC3339), c.now.UTC().Format(time.RFC3339))
 	case "revoked":
-		if c.Identity == nil {
+		if c.Identity.Account() == "" {
 			return fmt.Sprintf("client %s is not registered", c.token.ClientID)
 		}
 		return fmt.Sprintf("client %s, account %s, plan %s", c.Identity.ClientID(), c.Identity.Account(), c.Identity.Plan())
@@ -58,6 +64,9 @@ func (c *check) saw(step string) string {
 func (c *check) sawToken() string {
 	if c.token == nil {
 		return "not verified"
+	}
+	if c.apiKey != "" {
+		return "API key " + c.token.ID
 	}
 	return fmt.Sprintf("issuer %s, subject %s, token %s, audience %q", c.token.Trust.Issuer, c.token.Subject, c.token.ID, c.token.Audience)
 }

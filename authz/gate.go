@@ -25,26 +25,33 @@ type Gate struct {
 	limits *limiter.Table
 	now    func() time.Time
 	newID  func() ID
+	moved  func(tokens.Move)
 	policy atomic.Pointer[Policy]
 }
 
-// Config is what a Gate needs. Now and NewID may be nil.
+// Config is what a Gate needs. Now, NewID and Moved may be nil.
 type Config struct {
 	Policy *Policy
 	Tokens *tokens.Verifier
 	Limits *limiter.Table
 	Now    func() time.Time
 	NewID  func() ID
+	// Moved is told of the first OAuth 2.0 request of an account that is allowed at an
+	// API which takes API keys too (row I5). It must not wait for anything.
+	Moved func(tokens.Move)
 }
 
 // New makes a gate.
 func New(c Config) *Gate {
-	g := &Gate{tokens: c.Tokens, limits: c.Limits, now: c.Now, newID: c.NewID}
+	g := &Gate{tokens: c.Tokens, limits: c.Limits, now: c.Now, newID: c.NewID, moved: c.Moved}
 	if g.now == nil {
 		g.now = time.Now
 	}
 	if g.newID == nil {
 		g.newID = NewID
+	}
+	if g.moved == nil {
+		g.moved = func(tokens.Move) {}
 	}
 	g.policy.Store(c.Policy)
 	return g
@@ -53,6 +60,9 @@ func New(c Config) *Gate {
 // SetPolicy puts a new policy in force. Requests that are being judged finish
 // under the old one; limiter state is kept.
 func (g *Gate) SetPolicy(p *Policy) { g.policy.Store(p) }
+
+// KeyHeaders names the headers that Request.APIKeys is to hold.
+func (g *Gate) KeyHeaders() []string { return g.policy.Load().keyHeaders }
 
 // Policy returns the policy in force.
 func (g *Gate) Policy() *Policy { return g.policy.Load() }
@@ -64,6 +74,7 @@ type check struct {
 	policy *Policy
 	match  match
 	bearer string
+	apiKey string
 	token  *tokens.Token
 	now    time.Time
 	trace  *[]Step // explain only: what each step saw; limits are then looked at, not spent
@@ -95,6 +106,7 @@ func (g *Gate) judge(ctx context.Context, c *check) {
 	case c.ends("limits", g.spend(c)): // burst and minute: all are charged or none
 	default:
 		c.Allowed = true
+		g.noteMove(c)
 	}
 	c.Passed = !c.Allowed && !c.policy.Enforce
 }
@@ -133,6 +145,9 @@ var ErrPanic = errors.New("panic")
 func (g *Gate) findRoute(c *check) {
 	c.match = c.policy.match(&c.Request)
 	c.Route, c.environment, c.HideToken = c.match.route, c.match.environment, c.match.hidesToken()
+	if takes := c.match.takes(); takes != nil {
+		c.HideKeys, c.KeysOnly = takes.keys, !takes.bearer && len(takes.keys) > 0
+	}
 }
 
 func (c *check) isOpen() bool { return c.Route != nil && c.Route.API.Open }
@@ -148,24 +163,7 @@ func requirePlainPath(c *check) error {
 	return nil
 }
 
-var (
-	errNoToken    = deny.InvalidToken.Because("no bearer token was sent")
-	errManyTokens = deny.InvalidToken.Because("more than one Authorization header was sent")
-)
-
-func findCredential(c *check) error {
-	if c.Authorizations > 1 {
-		c.TokenSent = true
-		return errManyTokens
-	}
-	c.bearer, c.TokenSent = c.Request.bearer()
-	if !c.TokenSent {
-		return errNoToken
-	}
-	return nil
-}
-
-// verify checks the token itself, and that it is for here: its audience, and its
+// verify checks the credential itself, and that it is for here: its audience, and its
 // environment where the host has one.
 func (g *Gate) verify(ctx context.Context, c *check) error {
 	if err := ctx.Err(); err != nil { // Envoy has stopped waiting
@@ -174,34 +172,47 @@ func (g *Gate) verify(ctx context.Context, c *check) error {
 	if _, err := tokens.ParseEnvironment(string(c.environment)); err != nil {
 		return fmt.Errorf("context extension tollgate.environment: %w", err)
 	}
-	token, err := g.tokens.Verify(ctx, c.bearer, c.now)
+	token, err := g.find(ctx, c)
 	switch {
 	case errors.Is(err, tokens.ErrInvalid):
 		return deny.InvalidToken.Because("%w", err)
 	case err != nil:
 		return err
-	case !c.policy.accepts(token, &c.match):
+	case c.apiKey == "" && !c.policy.accepts(token, &c.match):
 		return deny.InvalidToken.Because("its audience (aud) is none of this API's")
 	}
 	c.token, c.Identity = token, token.Identity()
-	if c.Identity != nil && c.environment != "" && c.Identity.Environment() != c.environment {
-		return deny.InvalidToken.Because("a %s token on a %s host", c.Identity.Environment(), c.environment)
+	// A token whose client is gone has no environment any more.
+	if e := c.Identity.Environment(); e != "" && c.environment != "" && e != c.environment {
+		return deny.InvalidToken.Because("a %s token on a %s host", e, c.environment)
+	}
+	if c.Route != nil {
+		if err := c.Identity.Admits(c.Route.API.Name); err != nil {
+			return deny.InvalidToken.Because("%w", err)
+		}
 	}
 	return nil
 }
 
+func (g *Gate) find(ctx context.Context, c *check) (*tokens.Token, error) {
+	if c.apiKey != "" {
+		return g.tokens.VerifyAPIKey(c.apiKey)
+	}
+	return g.tokens.Verify(ctx, c.bearer, c.now)
+}
+
 // rejectExpired comes before rejectRevoked: an expired token is R5, revoked or
-// not. RFC 7519 section 4.1.4: not accepted "on or after" exp.
+// not.
 func rejectExpired(c *check) error {
-	if !c.now.Before(c.token.Expires) {
+	if c.token.Expired(c.now) {
 		return deny.Expired.Because("expired at %s", c.token.Expires.UTC().Format(time.RFC3339))
 	}
 	return nil
 }
 
 func rejectRevoked(c *check) error {
-	if c.Identity == nil {
-		return deny.InvalidToken.Because("its client has been deleted")
+	if c.Identity.Ended != nil {
+		return deny.InvalidToken.Because("%w", c.Identity.Ended)
 	}
 	return nil
 }

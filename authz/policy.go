@@ -16,12 +16,16 @@ type API struct {
 	Name         string
 	Hosts        []string // host patterns, production
 	SandboxHosts []string
-	Audience     string // accepted beside Policy.Audience; empty: none
-	Open         bool   // auth: none; only the path step runs
-	ForwardToken bool   // the upstream sees the credential
+	Audience     string    // accepted beside Policy.Audience; empty: none
+	Open         bool      // auth: none; only the path step runs
+	KeysOnly     bool      // bearer tokens are not accepted
+	Keys         KeySource // where API keys are sent; zero: none are accepted
+	ForwardToken bool      // the upstream sees the credential
 	AllowInPath  route.Allow
 	Routes       []*Route
 	Source       string // where it is configured, file:line
+
+	takes accepted // set by NewPolicy
 }
 
 // Route is one route of an API and what it asks for.
@@ -67,6 +71,7 @@ type Policy struct {
 	named  map[string]*Route // by Route.Name
 
 	apiAudiences map[string]bool // that some API has as its own
+	keyHeaders   []string        // in which some API takes keys
 }
 
 // hostRoute is one route under one host pattern.
@@ -80,6 +85,7 @@ type hostPolicy struct {
 	environment tokens.Environment
 	audiences   []string // of its APIs, so that a missing route looks like a forbidden one
 	hidesToken  bool     // one of its APIs does not forward the credential
+	takes       accepted // what any of its APIs accepts
 }
 
 // NewPolicy compiles the configuration. The error joins every fault.
@@ -92,6 +98,10 @@ func NewPolicy(c PolicyConfig) (*Policy, error) {
 		if api.Audience != "" {
 			p.apiAudiences[api.Audience] = true
 		}
+		if name := api.Keys.Header; name != "" && !slices.Contains(p.keyHeaders, name) {
+			p.keyHeaders = append(p.keyHeaders, name)
+		}
+		api.takes = newAccepted(api)
 		for _, r := range api.Routes {
 			r.API = api
 			r.wanted = strings.Join(append(slices.Clone(r.Scopes), r.AnyScope...), " ")
@@ -149,6 +159,7 @@ func (p *Policy) describeHosts() (faults []error) {
 				}
 				h.environment, owner = env, api
 				h.hidesToken = h.hidesToken || api.hidesToken()
+				h.takes.add(api)
 				if api.Audience != "" {
 					h.audiences = append(h.audiences, api.Audience)
 				}

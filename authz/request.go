@@ -18,6 +18,9 @@ type Request struct {
 	Authorization  string
 	Authorizations int // how many there were; more than one refuses the request
 
+	// APIKeys are the headers that Gate.KeyHeaders names, every one that was sent.
+	APIKeys []Header
+
 	ForwardedFor string     // x-forwarded-for, counted only with trusted hops
 	Peer         netip.Addr // Envoy's source.address; zero when it is no IP address
 	RequestID    string     // x-request-id, for the log
@@ -28,6 +31,12 @@ type Request struct {
 	RouteName   string // tollgate.route
 	Scopes      string // tollgate.scopes, separated by spaces; empty: the table's
 	Environment string // tollgate.environment
+}
+
+// Header is one header of a request.
+type Header struct {
+	Name  string // lower case
+	Value string
 }
 
 // plainPath is the path without its query.

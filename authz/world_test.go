@@ -21,18 +21,28 @@ var epoch = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 // records is a store that a test changes by hand.
 type records struct {
-	clients []*tokens.Client
-	changed map[string]*tokens.Client
-	last    int64
-	err     error
+	all     tokens.Changes
+	changed tokens.Changes
+	key     *tokens.SigningKey
 }
 
-func (r *records) Clients(context.Context) ([]*tokens.Client, int64, error) {
-	return r.clients, r.last, r.err
+func (r *records) Snapshot(context.Context) (*tokens.Changes, error) { return &r.all, nil }
+
+func (r *records) Changes(context.Context, int64) (*tokens.Changes, error) { return &r.changed, nil }
+
+func (r *records) SigningKeys(context.Context) ([]*tokens.SigningKey, error) {
+	return []*tokens.SigningKey{r.key}, nil
 }
 
-func (r *records) Changes(context.Context, int64) (map[string]*tokens.Client, int64, error) {
-	return r.changed, r.last, r.err
+// change makes the registry follow what became of records.
+func (w *world) change(t testing.TB, c tokens.Changes) {
+	t.Helper()
+	w.last++
+	c.Last = w.last
+	w.records.changed = c
+	if err := w.registry.Refresh(t.Context(), w.now); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // world is a gate with everything real around it but the clock and the store.
@@ -46,16 +56,19 @@ type world struct {
 	verifier *tokens.Verifier
 	cache    *tokens.Cache
 	client   *tokens.Client
+	keys     *tokens.KeyRing
 	trust    *tokens.Trust
+	last     int64         // number of the last change
+	moves    []tokens.Move // that the gate has told of
 }
 
 func newWorld(t testing.TB, change ...func(*PolicyConfig)) *world {
 	t.Helper()
 	w := &world{now: epoch, client: &tokens.Client{
 		ID: "client1", Name: "one", Account: "acme", Plan: "default", Environment: tokens.Production,
-		Scopes: []string{"contacts:admin", "contacts:read", "contacts:write"},
+		Scopes: []string{"contacts:admin", "contacts:read", "contacts:write"}, Generation: 1,
 	}}
-	w.records = &records{clients: []*tokens.Client{w.client}, last: 1}
+	w.records = &records{all: tokens.Changes{Clients: map[string]*tokens.Client{w.client.ID: w.client}}}
 	var err error
 	must := func(err error) {
 		t.Helper()
@@ -63,23 +76,24 @@ func newWorld(t testing.TB, change ...func(*PolicyConfig)) *world {
 			t.Fatal(err)
 		}
 	}
-	w.registry, err = tokens.NewRegistry(t.Context(), w.records, w.now)
-	must(err)
 	w.key, err = tokens.NewSigningKey("ES256", rand.Reader, w.now)
 	must(err)
+	w.records.key = w.key
 	w.issuer, err = tokens.NewIssuer(issuerURL, w.key, rand.Reader)
 	must(err)
-	public, err := w.key.Public()
+	w.keys = tokens.NewKeyRing(issuerURL, rand.Reader, func() time.Time { return w.now })
+	w.registry, err = tokens.NewRegistry(t.Context(), w.records, w.keys, w.now)
 	must(err)
 	w.cache, err = tokens.NewCache(1 << 20)
 	must(err)
 	t.Cleanup(w.cache.Close)
 	w.verifier = tokens.NewVerifier(w.registry, w.cache)
-	w.trust = &tokens.Trust{Issuer: issuerURL, Keys: tokens.FixedKeys{public}, Algorithms: []string{"ES256"}, Types: []string{"at+jwt"}, Leeway: tokens.Leeway, Own: true}
+	w.trust = w.keys.Trust()
 	w.verifier.Trust([]*tokens.Trust{w.trust})
 	limits, err := limiter.New(limiter.Config{MaxBytes: 8 << 20, Epoch: w.now})
 	must(err)
-	w.gate = New(Config{Policy: testPolicy(t, change...), Tokens: w.verifier, Limits: limits, Now: func() time.Time { return w.now }})
+	w.gate = New(Config{Policy: testPolicy(t, change...), Tokens: w.verifier, Limits: limits, Now: func() time.Time { return w.now },
+		Moved: func(m tokens.Move) { w.moves = append(w.moves, m); w.registry.MoveNow(&m) }})
 	return w
 }
 
@@ -131,7 +145,7 @@ func (w *world) token(t testing.TB, scopes ...string) string {
 
 func (w *world) tokenFor(t testing.TB, aud string, scopes ...string) string {
 	t.Helper()
-	issued, err := w.issuer.Issue(w.client, aud, scopes, time.Hour, w.now)
+	issued, err := w.issuer.Issue(tokens.Claims{Client: w.client.ID, Audience: aud, Scopes: scopes, Generation: 1, IssuedAt: w.now, TTL: time.Hour})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -141,11 +155,7 @@ func (w *world) tokenFor(t testing.TB, aud string, scopes ...string) string {
 // publish makes c the client's state, as the change feed would; nil deletes it.
 func (w *world) publish(t testing.TB, c *tokens.Client) {
 	t.Helper()
-	w.records.last++
-	w.records.changed = map[string]*tokens.Client{w.client.ID: c}
-	if err := w.registry.Refresh(t.Context(), w.now); err != nil {
-		t.Fatal(err)
-	}
+	w.change(t, tokens.Changes{Clients: map[string]*tokens.Client{w.client.ID: c}})
 }
 
 // get is an ordinary request with a bearer token; "" sends none.

@@ -2,6 +2,7 @@ package envoy
 
 import (
 	"regexp"
+	"regexp/syntax"
 	"slices"
 	"strings"
 	"time"
@@ -57,14 +58,32 @@ func (p parsed) checkFilter() (*hcmv3.HttpFilter, error) {
 // a change of any other name without a word, so that a name missing here would
 // leave a credential in what the upstream sees.
 func (p parsed) mutationRules() *mutationv3.HeaderMutationRules {
-	names := slices.Concat(identityHeaders, []string{"authorization"}, p.APIKeyHeaders)
-	for i, name := range names {
-		names[i] = regexp.QuoteMeta(name)
-	}
 	return &mutationv3.HeaderMutationRules{
 		DisallowAll:     wrapperspb.Bool(true),
-		AllowExpression: &matcherv3.RegexMatcher{Regex: "^(" + strings.Join(names, "|") + ")$"},
+		AllowExpression: &matcherv3.RegexMatcher{Regex: mutable(p.APIKeyHeaders)},
 	}
+}
+
+// mutable is the expression for those names. It does not list the identity headers,
+// to stay small: Envoy takes no program of RE2 with more than 100 steps.
+func mutable(keyHeaders []string) string {
+	names := []string{"x-tollgate-[a-z-]+", "authorization"}
+	for _, name := range keyHeaders {
+		names = append(names, regexp.QuoteMeta(name))
+	}
+	return "^(" + strings.Join(names, "|") + ")$"
+}
+
+// tooManyKeyHeaders reports whether Envoy would refuse the expression. A step of RE2 is
+// about one of Go's.
+func tooManyKeyHeaders(keyHeaders []string) bool {
+	const most = 90 // of 100: about
+	expression, err := syntax.Parse(mutable(keyHeaders), syntax.Perl)
+	if err != nil {
+		return true
+	}
+	program, err := syntax.Compile(expression.Simplify())
+	return err != nil || len(program.Inst) > most
 }
 
 // readHeaders are the request headers that tollgate reads. What it does not

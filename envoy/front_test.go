@@ -1,6 +1,7 @@
 package envoy
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -47,6 +48,12 @@ func TestFrontValidate(t *testing.T) {
 		{"token endpoint", func(f *Front) { f.TokenEndpoint = "tollgate:8180" }, nil},
 		{"token endpoint, bad", func(f *Front) { f.TokenEndpoint = "tollgate" }, []string{`token endpoint "tollgate": want host:port`}},
 		{"API keys", func(f *Front) { f.APIKeyHeaders = []string{"X-API-Key", "x-api-key", "apikey"} }, nil},
+		{"API keys, several", func(f *Front) { f.APIKeyHeaders = []string{"x-api-key", "x-billing-key", "x-legacy-key", "apikey"} }, nil},
+		{"API keys, too many", func(f *Front) {
+			for i := range 20 {
+				f.APIKeyHeaders = append(f.APIKeyHeaders, fmt.Sprintf("x-%d-api-key", i))
+			}
+		}, []string{"too many for one Envoy"}},
 		{"API keys, bad", func(f *Front) {
 			f.APIKeyHeaders = []string{"x_api_key", "Authorization", "x-tollgate-key", "x-envoy-key", "a b", ":path", ""}
 		}, []string{`"x_api_key": Envoy refuses headers with underscores`, `"Authorization": has a meaning of its own`, `"x-tollgate-key": callers cannot send`,

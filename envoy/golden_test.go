@@ -3,6 +3,7 @@ package envoy
 import (
 	"context"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -191,6 +192,31 @@ func TestEnvoyAcceptsFronts(t *testing.T) {
 				}
 				validate(t, binary, strings.ReplaceAll(string(config), certificates, pki.dir+"/"))
 			})
+		})
+	}
+}
+
+// Envoy takes as many API key headers as we let through, however they are spelled.
+func TestEnvoyAcceptsManyKeyHeaders(t *testing.T) {
+	t.Parallel()
+	for name, spell := range map[string]func(int) string{
+		"long":  func(i int) string { return fmt.Sprintf("x-%d-api-key", i) },
+		"short": func(i int) string { return string(rune('a' + i)) },
+		"alike": func(i int) string { return "x-api-key" + strings.Repeat("-x", i) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := Front{Listen: "127.0.0.1:0", Admin: "127.0.0.1:0", Upstream: "127.0.0.1:1", Check: "127.0.0.1:1"}
+			text := ""
+			for i := range 26 {
+				f.APIKeyHeaders = append(f.APIKeyHeaders, spell(i))
+				next, err := YAML(f)
+				if err != nil {
+					break
+				}
+				text = string(next)
+			}
+			forEachEnvoy(t, func(t *testing.T, binary string) { validate(t, binary, text) })
 		})
 	}
 }

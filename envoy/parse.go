@@ -206,7 +206,11 @@ func parseKeyHeaders(names []string) ([]string, error) {
 		}
 	}
 	slices.Sort(lower)
-	return slices.Compact(lower), faults.join()
+	lower = slices.Compact(lower)
+	if tooManyKeyHeaders(lower) {
+		faults.addf("API key headers %s: too many for one Envoy: let APIs share a header, or use shorter names", strings.Join(lower, ", "))
+	}
+	return lower, faults.join()
 }
 
 // faults collects what is wrong.

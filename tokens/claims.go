@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unique"
@@ -22,13 +23,29 @@ type Token struct {
 	ClientID string
 	Scopes   []string
 	Audience []string
-	Expires  time.Time // with the leeway of its issuer already added
+	Issued   time.Time // zero: it does not say
+	Expires  time.Time // with the leeway of its issuer already added; zero: never
 
-	key    *Key
-	digest [sha256.Size]byte // of the whole token
-	client *Registration     // own tokens only
-	view   identityCache
+	Generation int64  // of the client secret it was made with; own tokens only
+	Family     string // of the refresh token beside it; own tokens only
+
+	key      *Key // that signed it; nil for an opaque token and an API key
+	opaque   bool
+	digest   [sha256.Size]byte // of the whole token
+	registry *Registry
+	client   *Registration // own tokens only
+	view     identityCache
 }
+
+// Expired reports whether the token has expired. RFC 7519 section 4.1.4: it is not
+// accepted "on or after" exp.
+func (t *Token) Expired(now time.Time) bool { return !t.Expires.IsZero() && !now.Before(t.Expires) }
+
+// Claims of our own, in our own tokens.
+const (
+	claimGeneration = "gen"
+	claimFamily     = "fam"
+)
 
 // latest is 9999-12-31T23:59:59Z: past it dates stop being comparable as text
 // and time.Time arithmetic comes near its ends.
@@ -48,6 +65,9 @@ func (t *Trust) readClaims(v *strictjson.Value, now time.Time) (*Token, error) {
 		scopeClaim, clientClaim = t.ScopeClaim, t.ClientClaim
 	}
 	token.ClientID = r.text(clientClaim, t.Own)
+	if t.Own {
+		token.Generation, token.Family = r.whole(claimGeneration), r.text(claimFamily, false)
+	}
 	token.Scopes = r.scopes(scopeClaim)
 	if r.err != nil {
 		return nil, r.err
@@ -63,7 +83,7 @@ func (t *Trust) readClaims(v *strictjson.Value, now time.Time) (*Token, error) {
 		return nil, invalid("its aud holds none of the audiences configured for the issuer")
 	}
 	token.shareStrings()
-	token.Expires = expires
+	token.Issued, token.Expires = issuedAt, expires
 	if !t.Own {
 		token.Expires = expires.Add(t.Leeway)
 	}
@@ -150,6 +170,20 @@ func (r *claimReader) date(name string, required bool) time.Time {
 		return time.Time{}
 	}
 	return date
+}
+
+// whole reads a positive whole number; 1 when it is absent.
+func (r *claimReader) whole(name string) int64 {
+	v := r.get(name, false)
+	if v == nil {
+		return 1
+	}
+	n, err := strconv.ParseInt(v.Text, 10, 64)
+	if err != nil || v.Kind != strictjson.Number || n < 1 {
+		r.fail("the claim %q is no whole number from 1 on", name)
+		return 0
+	}
+	return n
 }
 
 // audience reads aud: one string or an array of strings (RFC 7519 section 4.1.3).

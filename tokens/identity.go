@@ -8,58 +8,75 @@ import (
 	"unique"
 )
 
-// Identity is whom a verified token speaks for right now: its claims, cut down
+// Identity is whom a verified credential speaks for right now: its claims, cut down
 // to what its client still has (contract section 3, effective scopes). It is
-// made once for a token and made anew when the client changes. It is small,
+// made once for a token and made anew when records change. It is small,
 // because there is one for every token in the cache: what client or issuer say
 // is asked of them.
 type Identity struct {
 	Token     *Token
-	Client    *Client  // the local client as it was then; nil for a foreign token
+	Client    *Client  // the local client as it was then; nil for a foreign token, and for one whose client is gone
+	Key       *APIKey  // of an API key only
+	Ended     error    // why the credential has ended; nil: it has not
 	Scopes    []string // effective
 	ScopeList string   // Scopes separated by spaces
+
+	revision uint64 // of the registry, when it was made
 }
 
-// ClientID is the OAuth client; of a foreign token, what its client_claim says.
+// ClientID is the OAuth client; of a foreign token, what its client_claim says; of
+// an API key, the key's ID.
 func (id *Identity) ClientID() string { return id.Token.ClientID }
 
-// TokenID names the token: its jti, or a hash of its claims.
+// TokenID names the token: its jti, or a hash of its claims; of an API key, its ID.
 func (id *Identity) TokenID() string { return id.Token.ID }
 
-// Issuer is the iss of the token.
+// Issuer is the iss of the token; an API key has none.
 func (id *Identity) Issuer() string { return id.Token.Trust.Issuer }
 
-// Subject is the sub of the token.
+// Subject is the sub of the token; an API key has none.
 func (id *Identity) Subject() string { return id.Token.Subject }
 
 // Account is whose limits count.
 func (id *Identity) Account() string {
-	if id.Client != nil {
+	switch {
+	case id.Client != nil:
 		return id.Client.Account
+	case id.Key != nil:
+		return id.Key.Account
 	}
 	return id.Token.Trust.Account
 }
 
 // Plan names the limits.
 func (id *Identity) Plan() string {
-	if id.Client != nil {
+	switch {
+	case id.Client != nil:
 		return id.Client.Plan
+	case id.Key != nil:
+		return id.Key.Plan
 	}
 	return id.Token.Trust.Plan
 }
 
 // Environment is the one that the token is good for.
 func (id *Identity) Environment() Environment {
-	if id.Client != nil {
+	switch {
+	case id.Client != nil:
 		return id.Client.Environment
+	case id.Key != nil:
+		return id.Key.Environment
 	}
 	return id.Token.Trust.Environment
 }
 
 // TrustedIPs are where the token may be used from; none: anywhere.
 func (id *Identity) TrustedIPs() []netip.Prefix {
-	if id.Client != nil {
+	switch {
+	case id.Client != nil:
 		return id.Client.TrustedIPs
+	case id.Key != nil:
+		return id.Key.TrustedIPs
 	}
 	return nil
 }
@@ -67,31 +84,29 @@ func (id *Identity) TrustedIPs() []netip.Prefix {
 // identityCache holds the identity last made for a token.
 type identityCache struct{ last atomic.Pointer[Identity] }
 
-// Identity returns whom the token speaks for, or nil when its client is gone.
+// Identity returns whom the token speaks for at this moment, and whether it has
+// ended. The registry is asked again only after something changed there.
 func (t *Token) Identity() *Identity {
-	var client *Client
-	if t.Trust.Own {
-		if client = t.client.Client(); client == nil {
-			return nil
-		}
+	var revision uint64
+	if t.registry != nil {
+		revision = t.registry.revision.Load() // before the records are looked at: a change in between makes it anew next time
 	}
-	if id := t.view.last.Load(); id != nil && id.Client == client {
+	if id := t.view.last.Load(); id != nil && id.revision == revision {
 		return id
 	}
-	id := t.identify(client)
-	t.view.last.Store(id)
-	return id
-}
-
-func (t *Token) identify(client *Client) *Identity {
-	id := &Identity{Token: t, Client: client, Scopes: t.Scopes}
-	if client != nil {
-		lost := func(s string) bool { return !slices.Contains(client.Scopes, s) }
+	id := &Identity{Token: t, Scopes: t.Scopes, revision: revision}
+	id.Ended = t.registry.stand(id) // which takes no registry for a foreign token
+	switch {
+	case id.Client != nil:
+		lost := func(s string) bool { return !slices.Contains(id.Client.Scopes, s) }
 		if slices.ContainsFunc(t.Scopes, lost) {
 			id.Scopes = slices.DeleteFunc(slices.Clone(t.Scopes), lost)
 		}
+	case id.Key != nil:
+		id.Scopes = id.Key.Scopes
 	}
 	id.ScopeList = unique.Make(strings.Join(id.Scopes, " ")).Value()
+	t.view.last.Store(id)
 	return id
 }
 

@@ -37,6 +37,7 @@ type IntrospectionConfig struct {
 	Endpoint     string
 	ClientID     string // our credential at the endpoint (RFC 7662 section 2.1 requires one)
 	ClientSecret Secret
+	Registry     *Registry     // what its accounts are held against; nil: nothing
 	Client       *http.Client  // nil: NewIntrospectionClient
 	Timeout      time.Duration // of one call, and of a caller's wait
 	Cache        time.Duration // how long an active token is not asked about again, and so may outlive its revocation

@@ -146,7 +146,7 @@ func (i *Introspector) read(doc []byte, q *query) (*Token, error) {
 	if err != nil {
 		return nil, fmt.Errorf("introspected at issuer %s: %w", i.Trust.Issuer, err)
 	}
-	t.digest = q.digest
+	t.digest, t.registry = q.digest, i.Registry
 	return t, nil
 }
 

@@ -2,6 +2,8 @@ package tokens
 
 import (
 	"context"
+	"crypto/sha256"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -10,27 +12,67 @@ import (
 
 // Records is where the registry learns of records, implemented by the stores.
 type Records interface {
-	// Clients returns every client and the number of the last change they include.
-	Clients(ctx context.Context) (clients []*Client, last int64, err error)
-	// Changes returns what became of the clients changed after the change of that
-	// number: the client as it is now, or nil for one that was deleted. It is
-	// called several times a second and must be cheap when nothing changed.
-	Changes(ctx context.Context, after int64) (changed map[string]*Client, last int64, err error)
+	// Snapshot returns all records that decide about requests.
+	Snapshot(ctx context.Context) (*Changes, error)
+	// Changes returns what became of the records changed after the change of that
+	// number. It is called several times a second and must be cheap when nothing
+	// changed. ErrGap means that the store no longer knows.
+	Changes(ctx context.Context, after int64) (*Changes, error)
+	// SigningKeys returns our signing keys.
+	SigningKeys(ctx context.Context) ([]*SigningKey, error)
 }
 
-// Registry knows every client in memory, so that no request waits for the store.
-// It follows the store's change feed; a client that was deleted or narrowed there
-// is so here within one poll.
+// Changes are records as they are now, nil for those that were deleted. A record
+// that is left out has not changed.
+type Changes struct {
+	Clients     map[string]*Client
+	Grants      map[string]*Grant
+	Families    map[string]*Family // that were ended
+	APIKeys     map[string]*APIKey
+	Moves       map[MoveID]*Move
+	SigningKeys bool  // some changed
+	Last        int64 // number of the last change that is included
+}
+
+// MoveID names a Move.
+type MoveID struct{ Account, API string }
+
+// Registry knows in memory every record that decides about requests, so that none
+// waits for the store. It follows the store's change feed; what was ended or
+// narrowed there is so here within one poll.
+//
+// It grows with the store, which administrators and the holders of credentials
+// make grow, at the rate that limits leave them.
 type Registry struct {
 	records Records
+	keys    *KeyRing
+	onMove  func(MoveID, *Move)
 
-	mu      sync.RWMutex
-	clients map[string]*Registration // by ID; grows with the clients in the store, which only administrators make
-	aliases map[string]string        // alias to ID
-	last    int64                    // number of the last change applied
+	following sync.Mutex // one Refresh at a time: they apply changes in order
 
-	polled atomic.Int64 // unix nanoseconds of the last successful poll
+	mu       sync.RWMutex
+	clients  map[string]*Registration // by ID
+	aliases  map[string]string        // alias to ID
+	grants   map[string]*Grant        // by ID
+	opaque   map[hashKey]*Grant       // those that are known by their hash
+	ends     map[int64][]*Grant       // by the minute from which on they may be forgotten
+	families map[string]time.Time     // that were ended, and when their last access token expires
+	apiKeys  map[string]*APIKey       // by ID
+	byHash   map[hashKey]*Token       // the credentials that they are
+	moves    map[MoveID]*Move
+	last     int64 // number of the last change applied
+
+	// revision counts the changes that may have ended or narrowed a credential:
+	// what was decided about a token under an older one is decided anew.
+	revision atomic.Uint64
+	polled   atomic.Int64 // unix nanoseconds of the last successful poll
 }
+
+// hashKey is half of a SHA-256: enough to find a record, whose whole hash is then
+// compared.
+type hashKey [sha256.Size / 2]byte
+
+func keyOf(hash *[sha256.Size]byte) hashKey { return hashKey(hash[:len(hashKey{})]) }
 
 // Registration holds the current state of one client. Tokens keep a pointer to
 // it, so that an edit or a deletion reaches them without a look-up.
@@ -44,55 +86,85 @@ func (r *Registration) Client() *Client {
 	return r.current.Load()
 }
 
-// NewRegistry loads every client.
-func NewRegistry(ctx context.Context, records Records, now time.Time) (*Registry, error) {
-	r := &Registry{records: records, clients: map[string]*Registration{}, aliases: map[string]string{}}
-	clients, last, err := records.Clients(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("load the clients: %w", err)
+// NewRegistry loads every record, and the signing keys into keys.
+func NewRegistry(ctx context.Context, records Records, keys *KeyRing, now time.Time) (*Registry, error) {
+	r := &Registry{records: records, keys: keys}
+	if err := r.load(ctx); err != nil {
+		return nil, err
 	}
-	for _, c := range clients {
-		r.publishLocked(c.ID, c)
-	}
-	r.last = last
 	r.polled.Store(now.UnixNano())
 	return r, nil
 }
 
-// Client returns the client of that ID or alias, nil when there is none.
-func (r *Registry) Client(idOrAlias string) *Client {
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	if id, ok := r.aliases[idOrAlias]; ok {
-		idOrAlias = id
+// load takes everything from a snapshot.
+func (r *Registry) load(ctx context.Context) error {
+	all, err := r.records.Snapshot(ctx)
+	if err != nil {
+		return fmt.Errorf("load the records: %w", err)
 	}
-	return r.clients[idOrAlias].Client()
-}
-
-// Len returns how many clients are known.
-func (r *Registry) Len() int {
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	return len(r.clients)
-}
-
-// Plans returns how many clients have each plan.
-func (r *Registry) Plans() map[string]int {
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	plans := map[string]int{}
-	for _, reg := range r.clients {
-		if c := reg.Client(); c != nil {
-			plans[c.Plan]++
+	if err := r.loadKeys(ctx); err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for id := range r.clients { // tokens hold on to registrations
+		if all.Clients[id] == nil {
+			r.publishLocked(id, nil)
 		}
 	}
-	return plans
+	if r.clients == nil {
+		r.clients, r.aliases = make(map[string]*Registration, len(all.Clients)), map[string]string{}
+	}
+	r.grants, r.opaque = make(map[string]*Grant, len(all.Grants)), make(map[hashKey]*Grant, len(all.Grants))
+	r.ends = map[int64][]*Grant{}
+	r.families = map[string]time.Time{}
+	r.apiKeys, r.byHash = map[string]*APIKey{}, map[hashKey]*Token{}
+	r.moves = map[MoveID]*Move{}
+	r.applyLocked(all)
+	r.revision.Add(1) // also when all that a snapshot tells is that everything is gone
+	return nil
 }
 
-func (r *Registry) registration(id string) *Registration {
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	return r.clients[id]
+func (r *Registry) loadKeys(ctx context.Context) error {
+	keys, err := r.records.SigningKeys(ctx)
+	if err == nil {
+		err = r.keys.Set(keys)
+	}
+	if err != nil {
+		return fmt.Errorf("load the signing keys: %w", err)
+	}
+	return nil
+}
+
+func (r *Registry) applyLocked(c *Changes) {
+	for id, client := range c.Clients {
+		r.publishLocked(id, client)
+	}
+	revoked := false
+	for id, grant := range c.Grants {
+		revoked = r.grantLocked(id, grant) || revoked
+	}
+	for id, family := range c.Families {
+		if family == nil {
+			delete(r.families, id)
+		} else {
+			r.families[id] = family.TokensUntil
+		}
+	}
+	for id, key := range c.APIKeys {
+		r.apiKeyLocked(id, key)
+	}
+	for id, move := range c.Moves {
+		if move == nil {
+			delete(r.moves, id)
+		} else {
+			r.moves[id] = move
+		}
+	}
+	r.last = c.Last
+	if revoked || len(c.Clients)+len(c.Families)+len(c.APIKeys)+len(c.Moves) > 0 {
+		r.revision.Add(1)
+	}
 }
 
 // publishLocked makes c the current state of the client; nil deletes it.
@@ -116,34 +188,84 @@ func (r *Registry) publishLocked(id string, c *Client) {
 	}
 }
 
-// Refresh applies the changes since the last one applied.
+// grantLocked reports whether a token may have been ended by it.
+func (r *Registry) grantLocked(id string, g *Grant) bool {
+	old := r.grants[id]
+	if old != nil && old.IsOpaque() {
+		delete(r.opaque, keyOf(&old.Hash))
+	}
+	if g == nil {
+		delete(r.grants, id)
+		return old != nil
+	}
+	r.grants[id] = g
+	if g.IsOpaque() {
+		r.opaque[keyOf(&g.Hash)] = g
+	}
+	minute := g.forgottenFrom().Unix()/60 + 1
+	r.ends[minute] = append(r.ends[minute], g)
+	return old != nil || !g.RevokedAt.IsZero()
+}
+
+func (r *Registry) apiKeyLocked(id string, k *APIKey) {
+	if old := r.apiKeys[id]; old != nil {
+		delete(r.byHash, keyOf(&old.Hash))
+	}
+	if k == nil {
+		delete(r.apiKeys, id)
+		return
+	}
+	r.apiKeys[id] = k
+	r.byHash[keyOf(&k.Hash)] = &Token{
+		Trust: apiKeyTrust, ID: k.ID, ClientID: k.ID, Scopes: k.Scopes, Issued: k.CreatedAt, Expires: k.ExpiresAt,
+		digest: k.Hash, registry: r,
+	}
+}
+
+// ErrGap means that a registry is further behind than the store's feed reaches
+// back: it must be loaded anew.
+var ErrGap = errors.New("the change feed does not reach back that far")
+
+// ReportMoves has f told of every mark that is made in the store or taken back there,
+// nil in that case. It is called before Run.
+func (r *Registry) ReportMoves(f func(MoveID, *Move)) { r.onMove = f }
+
+// Refresh applies the changes since the last one applied. Once it has returned,
+// everything that the store had committed before is in force here.
 func (r *Registry) Refresh(ctx context.Context, now time.Time) error {
-	r.mu.RLock()
-	after := r.last
-	r.mu.RUnlock()
-	changed, last, err := r.records.Changes(ctx, after)
+	r.following.Lock()
+	defer r.following.Unlock()
+	changes, err := r.records.Changes(ctx, r.last) // written under both locks only
+	switch {
+	case errors.Is(err, ErrGap):
+		err = r.load(ctx)
+	case err != nil:
+	case changes.Last == r.last:
+	default:
+		if changes.SigningKeys {
+			err = r.loadKeys(ctx)
+		}
+		if err == nil {
+			r.mu.Lock()
+			r.applyLocked(changes)
+			r.mu.Unlock()
+			r.reportMoves(changes.Moves)
+		}
+	}
 	if err != nil {
 		return fmt.Errorf("follow the changes of the store: %w", err)
 	}
 	r.polled.Store(now.UnixNano())
-	if last == after {
-		return nil
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if last <= r.last { // another Refresh was faster
-		return nil
-	}
-	for id, c := range changed {
-		r.publishLocked(id, c)
-	}
-	r.last = last
 	return nil
 }
 
-// Age is how long ago the store last answered.
-func (r *Registry) Age(now time.Time) time.Duration {
-	return now.Sub(time.Unix(0, r.polled.Load()))
+func (r *Registry) reportMoves(moves map[MoveID]*Move) {
+	if r.onMove == nil {
+		return
+	}
+	for id, m := range moves {
+		r.onMove(id, m)
+	}
 }
 
 // PollInterval keeps the promise that `serve` follows the command line within
@@ -167,5 +289,40 @@ func (r *Registry) Run(ctx context.Context, now func() time.Time, report func(er
 			report(err)
 		}
 		failing = err != nil
+	}
+}
+
+// KeepExpired is how long expired opaque tokens stay known, so that their holders
+// are told that they expired (R5) and not that they are unknown (R1).
+const KeepExpired = 24 * time.Hour
+
+// forgottenFrom is when nobody needs to know of the token any longer.
+func (g *Grant) forgottenFrom() time.Time {
+	if g.IsOpaque() {
+		return g.ExpiresAt.Add(KeepExpired)
+	}
+	return g.ExpiresAt // a JWT says itself that it has expired
+}
+
+// Prune forgets what expired, within a minute. It looks at nothing else: requests wait
+// meanwhile.
+func (r *Registry) Prune(now time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for minute, ended := range r.ends {
+		if minute*60 > now.Unix() {
+			continue
+		}
+		delete(r.ends, minute)
+		for _, g := range ended {
+			if current := r.grants[g.ID]; current != nil && !now.Before(current.forgottenFrom()) {
+				r.grantLocked(g.ID, nil)
+			}
+		}
+	}
+	for id, until := range r.families {
+		if now.After(until) {
+			delete(r.families, id)
+		}
 	}
 }

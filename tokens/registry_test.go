@@ -2,6 +2,7 @@ package tokens
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"strings"
@@ -13,51 +14,101 @@ import (
 
 // feed is a store that a test changes by hand.
 type feed struct {
-	mu      sync.Mutex
-	changed map[string]*Client
-	last    int64
-	err     error
-	polls   int
+	mu       sync.Mutex
+	snapshot Changes
+	changes  Changes
+	keys     []*SigningKey
+	err      error
+	gap      bool // the store no longer knows what changed
+	polls    int
 }
 
-func (f *feed) Clients(context.Context) ([]*Client, int64, error) {
-	return []*Client{{ID: "a", Alias: "first", Plan: "p"}, {ID: "b", Plan: "p"}}, 1, f.err
+// newFeed is a store with some clients, after one change.
+func newFeed(clients ...*Client) *feed {
+	f := &feed{snapshot: Changes{Clients: map[string]*Client{}, Last: 1}, changes: Changes{Last: 1}}
+	for _, c := range clients {
+		f.snapshot.Clients[c.ID] = c
+	}
+	return f
 }
 
-func (f *feed) Changes(context.Context, int64) (map[string]*Client, int64, error) {
+func twoClients() *feed {
+	return newFeed(&Client{ID: "a", Alias: "first", Plan: "p"}, &Client{ID: "b", Plan: "p"})
+}
+
+func (f *feed) Snapshot(context.Context) (*Changes, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return &f.snapshot, f.err
+}
+
+func (f *feed) Changes(_ context.Context, after int64) (*Changes, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.polls++
-	return f.changed, f.last, f.err
+	if f.err != nil {
+		return nil, f.err
+	}
+	if f.gap {
+		return nil, fmt.Errorf("the store: %w", ErrGap)
+	}
+	if f.changes.Last == after {
+		return &Changes{Last: after}, nil
+	}
+	return &f.changes, nil
+}
+
+func (f *feed) SigningKeys(context.Context) ([]*SigningKey, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.keys, f.err
 }
 
 // set changes the store while a registry follows it.
-func (f *feed) set(changed map[string]*Client, last int64, err error) (polls int) {
+func (f *feed) set(changes Changes, err error) (polls int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.changed, f.last, f.err = changed, last, err
+	f.changes, f.err = changes, err
 	return f.polls
+}
+
+// tell changes the store and has the registry follow.
+func (f *feed) tell(t testing.TB, r *Registry, changes Changes) {
+	t.Helper()
+	changes.Last = r.last + 1
+	f.set(changes, nil)
+	if err := r.Refresh(t.Context(), start); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func testRing() *KeyRing { return NewKeyRing(ownURL, rand.Reader, func() time.Time { return start }) }
+
+func newTestRegistry(t testing.TB, f *feed) *Registry {
+	t.Helper()
+	r, err := NewRegistry(t.Context(), f, testRing(), start)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
 }
 
 func TestRegistryFollowsTheFeed(t *testing.T) {
 	t.Parallel()
-	f := &feed{last: 1}
-	r, err := NewRegistry(t.Context(), f, start)
-	if err != nil {
-		t.Fatal(err)
-	}
+	f := twoClients()
+	r := newTestRegistry(t, f)
 	held := r.registration("a")
 	if r.Client("first") != r.Client("a") || r.Client("a") == nil || r.Client("nobody") != nil || r.Len() != 2 || r.Plans()["p"] != 2 {
 		t.Error("the registry does not know what the store has")
 	}
-	f.changed, f.last = map[string]*Client{"a": {ID: "a", Alias: "second"}, "b": nil, "c": {ID: "c"}}, 3
+	f.set(Changes{Clients: map[string]*Client{"a": {ID: "a", Alias: "second"}, "b": nil, "c": {ID: "c"}}, Last: 3}, nil)
 	if err := r.Refresh(t.Context(), start.Add(time.Second)); err != nil {
 		t.Fatal(err)
 	}
 	if r.Client("first") != nil || r.Client("second") == nil || r.Client("b") != nil || r.Client("c") == nil || held.Client().Alias != "second" {
 		t.Error("the changes were not applied")
 	}
-	f.changed, f.last = map[string]*Client{"a": nil}, 4
+	f.set(Changes{Clients: map[string]*Client{"a": nil}, Last: 4}, nil)
 	if err := r.Refresh(t.Context(), start.Add(time.Second)); err != nil {
 		t.Fatal(err)
 	}
@@ -77,15 +128,9 @@ func TestRegistryFollowsTheFeed(t *testing.T) {
 func TestV1_AliasMovesToAnotherClient(t *testing.T) {
 	t.Parallel()
 	for range 50 {
-		f := &feed{last: 1}
-		r, err := NewRegistry(t.Context(), f, start)
-		if err != nil {
-			t.Fatal(err)
-		}
-		f.changed, f.last = map[string]*Client{"a": nil, "b": {ID: "b", Alias: "first"}}, 2
-		if err := r.Refresh(t.Context(), start); err != nil {
-			t.Fatal(err)
-		}
+		f := twoClients()
+		r := newTestRegistry(t, f)
+		f.tell(t, r, Changes{Clients: map[string]*Client{"a": nil, "b": {ID: "b", Alias: "first"}}})
 		if c := r.Client("first"); c == nil || c.ID != "b" {
 			t.Fatalf("the alias leads to %v, want b", c)
 		}
@@ -96,12 +141,12 @@ func TestV1_AliasMovesToAnotherClient(t *testing.T) {
 // registry stays as it was.
 func TestRegistryKeepsDecidingWithoutTheStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := &feed{last: 1}
-		r, err := NewRegistry(t.Context(), f, time.Now())
+		f := twoClients()
+		r, err := NewRegistry(t.Context(), f, testRing(), time.Now())
 		if err != nil {
 			t.Fatal(err)
 		}
-		f.err = errors.New("locked")
+		f.set(Changes{}, errors.New("locked"))
 		ctx, cancel := context.WithCancel(t.Context())
 		told := 0
 		go func() { _ = r.Run(ctx, time.Now, func(error) { told++ }) }()
@@ -110,15 +155,106 @@ func TestRegistryKeepsDecidingWithoutTheStore(t *testing.T) {
 		if told != 1 || r.Client("a") == nil || r.Age(time.Now()) < 9*time.Second {
 			t.Errorf("told %d times, age %v", told, r.Age(time.Now()))
 		}
-		before := f.set(map[string]*Client{"a": nil}, 2, nil)
+		before := f.set(Changes{Clients: map[string]*Client{"a": nil}, Last: 2}, nil)
 		time.Sleep(200 * time.Millisecond)
 		synctest.Wait()
-		if r.Client("a") != nil || f.set(nil, 2, nil)-before < 1 {
+		if r.Client("a") != nil || f.set(Changes{Last: 2}, nil)-before < 1 {
 			t.Error("a deletion was not followed within 200 ms")
 		}
 		cancel()
 		synctest.Wait()
 	})
+}
+
+// TestRegistryLoadsAnewAfterAGap: also when everything has gone meanwhile, which no
+// single record tells.
+func TestRegistryLoadsAnewAfterAGap(t *testing.T) {
+	t.Parallel()
+	f := twoClients()
+	_, key := newTestKey(t)
+	f.snapshot.APIKeys = map[string]*APIKey{key.ID: key}
+	f.snapshot.Grants = map[string]*Grant{"old": {ID: "old", Client: "a", Hash: [32]byte{1}, ExpiresAt: start.Add(time.Hour)}}
+	f.snapshot.Families = map[string]*Family{"old": {ID: "old", TokensUntil: start.Add(time.Hour)}}
+	f.snapshot.Moves = map[MoveID]*Move{{"acme", "old"}: {}}
+	r := newTestRegistry(t, f)
+	held := &Token{Trust: &Trust{Own: true}, ID: "token1", Generation: 1, Family: "new", registry: r, client: r.registration("a")}
+	if id := held.Identity(); id.Ended != nil {
+		t.Fatal(id.Ended)
+	}
+	a := r.registration("a")
+
+	f.gap = true
+	f.snapshot = Changes{Last: 50, Clients: map[string]*Client{"a": {ID: "a", Alias: "second"}, "c": {ID: "c", Alias: "first"}},
+		Families: map[string]*Family{"new": {ID: "new", TokensUntil: start.Add(time.Hour)}}, Moves: map[MoveID]*Move{{"acme", "new"}: {}}}
+	f.keys = []*SigningKey{newTestSigningKey(t, "ES256", start)}
+	if err := r.Refresh(t.Context(), start); err != nil {
+		t.Fatal(err)
+	}
+	if r.last != 50 || r.registration("a") != a || r.Client("second").ID != "a" || r.Client("first").ID != "c" || r.Client("b") != nil ||
+		r.Grants() != 0 || r.APIKeys() != 0 || r.opaqueGrant(&[32]byte{1}) != nil || r.Moved("acme", "old") || !r.Moved("acme", "new") || r.keys.Document() == nil {
+		t.Error("after the gap the registry is not as the store is")
+	}
+	if got := held.Identity().Ended; got != errFamilyEnded {
+		t.Errorf("the token that somebody holds: %v, want %v", got, errFamilyEnded)
+	}
+
+	f.snapshot = Changes{Last: 60}
+	if err := r.Refresh(t.Context(), start); err != nil {
+		t.Fatal(err)
+	}
+	if got := held.Identity().Ended; got != errClientDeleted || r.Len() != 0 || r.Client("first") != nil {
+		t.Errorf("after all is gone: %v, want %v; %d clients", got, errClientDeleted, r.Len())
+	}
+}
+
+// TestRegistryWaitsForItsKeys: changes are applied once the signing keys among them
+// could be read, and are not lost.
+func TestRegistryWaitsForItsKeys(t *testing.T) {
+	t.Parallel()
+	f := twoClients()
+	r := newTestRegistry(t, f)
+	bad := newTestSigningKey(t, "ES256", start)
+	bad.Alg = "HS256"
+	f.keys = []*SigningKey{bad}
+	f.set(Changes{SigningKeys: true, Clients: map[string]*Client{"a": nil}, Last: 2}, nil)
+	if err := r.Refresh(t.Context(), start.Add(time.Minute)); err == nil || r.last != 1 || r.Age(start.Add(time.Minute)) != time.Minute {
+		t.Errorf("a faulty key: %v, change %d", err, r.last)
+	}
+	f.keys = []*SigningKey{newTestSigningKey(t, "ES256", start)}
+	if err := r.Refresh(t.Context(), start); err != nil || r.Client("a") != nil || r.keys.Document() == nil {
+		t.Errorf("a good key: %v", err)
+	}
+	if _, err := NewRegistry(t.Context(), &feed{err: errors.New("locked")}, testRing(), start); err == nil {
+		t.Error("a registry was made of a store that does not answer")
+	}
+}
+
+func TestRegistryPrune(t *testing.T) {
+	t.Parallel()
+	f := newFeed(&Client{ID: "client1"})
+	f.snapshot.Grants = map[string]*Grant{
+		"jwt": {ID: "jwt", Client: "client1", ExpiresAt: start.Add(time.Hour), RevokedAt: start}, "opaque": {ID: "opaque", Client: "client1", Hash: [32]byte{1}, ExpiresAt: start.Add(time.Hour)},
+		"orphan": {ID: "orphan", Client: "nobody", Hash: [32]byte{2}, ExpiresAt: start.Add(time.Hour)}, "long": {ID: "long", Client: "client1", Hash: [32]byte{3}, ExpiresAt: start.Add(time.Hour)},
+	}
+	f.snapshot.Families = map[string]*Family{"family1": {ID: "family1", TokensUntil: start.Add(time.Hour)}}
+	r := newTestRegistry(t, f)
+	f.tell(t, r, Changes{Grants: map[string]*Grant{"long": {ID: "long", Client: "client1", Hash: [32]byte{3}, ExpiresAt: start.Add(48 * time.Hour)}}})
+	for _, tt := range []struct {
+		at               time.Duration
+		grants, families int
+	}{
+		{0, 4, 1}, {time.Hour - 1, 4, 1}, {time.Hour + time.Minute, 3, 0}, // the JWT tells itself that it has expired
+		{KeepExpired + time.Hour - 1, 3, 0}, {KeepExpired + time.Hour + time.Minute, 1, 0},
+		{KeepExpired + 48*time.Hour - 1, 1, 0}, {KeepExpired + 48*time.Hour + time.Minute, 0, 0},
+	} {
+		r.Prune(start.Add(tt.at))
+		if r.Grants() != tt.grants || len(r.families) != tt.families {
+			t.Errorf("after %s: %d tokens and %d families, want %d and %d", tt.at, r.Grants(), len(r.families), tt.grants, tt.families)
+		}
+	}
+	if len(r.opaque)+len(r.ends) != 0 {
+		t.Errorf("%d hashes and %d minutes are left", len(r.opaque), len(r.ends))
+	}
 }
 
 func TestClientValidate(t *testing.T) {
@@ -131,6 +267,7 @@ func TestClientValidate(t *testing.T) {
 		"no name": func(c *Client) { c.Name = " " }, "control": func(c *Client) { c.Name = "a\nb" }, "alias": func(c *Client) { c.Alias = "No" },
 		"account": func(c *Client) { c.Account = "a b" }, "environment": func(c *Client) { c.Environment = "test" }, "no scope": func(c *Client) { c.Scopes = nil },
 		"scope": func(c *Client) { c.Scopes = []string{`a"b`} }, "negative": func(c *Client) { c.TokenTTL = -1 }, "long": func(c *Client) { c.TokenTTL = 2 * MaxLifetime }, "fraction": func(c *Client) { c.TokenTTL = 1500 * time.Millisecond },
+		"format": func(c *Client) { c.Format = "paper" },
 	} {
 		c := good
 		change(&c)

@@ -25,6 +25,10 @@ type SigningKey struct {
 	Alg       string // ES256, EdDSA or RS256
 	Private   crypto.Signer
 	CreatedAt time.Time
+	SignsFrom time.Time // until then it is published only, so that everybody knows it by then
+	// VerifiesUntil is when the last token that it signed has expired; zero while it
+	// is the newest.
+	VerifiesUntil time.Time
 }
 
 // NewSigningKey draws a key for tokens.signing_algorithm.
@@ -136,24 +140,35 @@ type AccessToken struct {
 	ExpiresIn time.Duration
 }
 
-// Issue signs a JWT for client with those scopes (RFC 9068 section 2.2). The
-// subject of a client-credentials token is the client itself.
-func (i *Issuer) Issue(client *Client, audience string, scopes []string, ttl time.Duration, now time.Time) (AccessToken, error) {
-	var raw [idBytes]byte
-	if _, err := io.ReadFull(i.random, raw[:]); err != nil {
+// Claims are what an access token says beside its own name.
+type Claims struct {
+	Client     string // ID; also the subject of a client-credentials token
+	Audience   string
+	Scopes     []string
+	Generation int64
+	Family     string // empty: none
+	IssuedAt   time.Time
+	TTL        time.Duration // whole seconds
+}
+
+// Issue signs a JWT (RFC 9068 section 2.2).
+func (i *Issuer) Issue(c Claims) (AccessToken, error) {
+	id, err := newID(i.random)
+	if err != nil {
 		return AccessToken{}, fmt.Errorf("draw a token ID: %w", err)
 	}
-	id := base64.RawURLEncoding.EncodeToString(raw[:])
 	payload, err := json.Marshal(struct {
-		Issuer   string `json:"iss"`
-		Subject  string `json:"sub"`
-		Audience string `json:"aud"`
-		Expires  int64  `json:"exp"`
-		IssuedAt int64  `json:"iat"`
-		ID       string `json:"jti"`
-		ClientID string `json:"client_id"`
-		Scope    string `json:"scope"`
-	}{i.url, client.ID, audience, now.Add(ttl).Unix(), now.Unix(), id, client.ID, strings.Join(scopes, " ")})
+		Issuer     string `json:"iss"`
+		Subject    string `json:"sub"`
+		Audience   string `json:"aud"`
+		Expires    int64  `json:"exp"`
+		IssuedAt   int64  `json:"iat"`
+		ID         string `json:"jti"`
+		ClientID   string `json:"client_id"`
+		Scope      string `json:"scope"`
+		Generation int64  `json:"gen"`
+		Family     string `json:"fam,omitempty"`
+	}{i.url, c.Client, c.Audience, c.IssuedAt.Add(c.TTL).Unix(), c.IssuedAt.Unix(), id, c.Client, strings.Join(c.Scopes, " "), c.Generation, c.Family})
 	if err != nil {
 		return AccessToken{}, fmt.Errorf("write the claims: %w", err)
 	}
@@ -161,5 +176,5 @@ func (i *Issuer) Issue(client *Client, audience string, scopes []string, ttl tim
 	if err != nil {
 		return AccessToken{}, fmt.Errorf("sign a token: %w", err)
 	}
-	return AccessToken{Bearer: Secret(signed), ID: id, ExpiresIn: ttl}, nil
+	return AccessToken{Bearer: Secret(signed), ID: id, ExpiresIn: c.TTL}, nil
 }

@@ -9,6 +9,15 @@ var (
 	ErrNotFound = errors.New("not found")
 	// ErrAliasTaken means that the alias is another client's alias or ID.
 	ErrAliasTaken = errors.New("alias already taken")
+	// ErrExists means that there is one already.
+	ErrExists = errors.New("exists already")
 	// ErrIDTaken means that the ID is another client's ID or alias.
 	ErrIDTaken = errors.New("client ID already taken")
+	// ErrSpent means that a refresh token is not its family's most recent one.
+	ErrSpent = errors.New("the refresh token was used before")
+	// ErrEnded means that the family has ended.
+	ErrEnded = errors.New("the refresh token's family has ended")
+	// ErrMoved means that an account uses OAuth 2.0 at an API, so that no more API
+	// keys are made for it there (row I5).
+	ErrMoved = errors.New("the account uses OAuth 2.0 there: no more API keys are made for it")
 )

@@ -11,10 +11,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
-	"regexp"
 	"slices"
 	"strings"
-	"time"
 )
 
 // Environment keeps sandbox and production apart (row O7).
@@ -35,60 +33,6 @@ func ParseEnvironment(s string) (Environment, error) {
 		return Sandbox, nil
 	}
 	return "", fmt.Errorf("environment %q is unknown: production or sandbox", s)
-}
-
-// Client is one OAuth 2.0 client: a credential and what it may do. A *Client is
-// never changed once published; an edit publishes a new one.
-type Client struct {
-	ID          string
-	Name        string
-	Alias       string // may stand for the ID at the token endpoints; empty: none (row V1)
-	Account     string
-	Plan        string
-	Environment Environment
-	Scopes      []string       // what its tokens may carry, sorted
-	TrustedIPs  []netip.Prefix // where it may be used from; empty: anywhere (row I10)
-	TokenTTL    time.Duration  // lifetime of its access tokens; 0: the configuration's
-	SecretHash  []byte         // HMAC-SHA-256 of the secret, see Pepper
-	CreatedAt   time.Time
-}
-
-// DefaultAccount owns the clients that were made without naming one.
-const DefaultAccount = "default"
-
-var (
-	aliasForm = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{2,62}$`)
-	wordForm  = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:/@-]{0,127}$`)
-)
-
-// Validate says everything that is wrong with a client that someone wants to store.
-func (c *Client) Validate() []error {
-	var faults []error
-	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
-	if name := strings.TrimSpace(c.Name); name == "" || len(c.Name) > 200 || hasControl(c.Name) {
-		fault("name %q: 1 to 200 printable characters are needed", c.Name)
-	}
-	if c.Alias != "" && !aliasForm.MatchString(c.Alias) {
-		fault("alias %q: 3 to 63 of a-z 0-9 . _ - are allowed, starting with a letter or digit", c.Alias)
-	}
-	if !wordForm.MatchString(c.Account) {
-		fault("account %q: up to 128 of letters, digits and . _ : / @ - are allowed", c.Account)
-	}
-	if c.Environment != Production && c.Environment != Sandbox {
-		fault("environment %q is unknown: production or sandbox", c.Environment)
-	}
-	if len(c.Scopes) == 0 {
-		fault("no scope: a client needs at least one, or none of its requests could pass a route that asks for one")
-	}
-	for _, s := range c.Scopes {
-		if !ValidScope(s) {
-			fault("scope %q: visible ASCII without space, quote and backslash is allowed (RFC 6749 section 3.3)", s)
-		}
-	}
-	if c.TokenTTL < 0 || c.TokenTTL > MaxLifetime || c.TokenTTL%time.Second != 0 {
-		fault("token lifetime %s: whole seconds up to %s are allowed", c.TokenTTL, MaxLifetime)
-	}
-	return faults
 }
 
 // TrustsSource reports whether the client may be used from that address. Without

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -18,42 +19,73 @@ var ErrNoKeys = errors.New("no key set of the issuer was ever loaded")
 // Verifier verifies JWTs of trusted issuers and remembers those it has verified.
 // It is safe for concurrent use.
 type Verifier struct {
-	issuers  atomic.Pointer[map[string]*Trust]
+	issuers  atomic.Pointer[trusted]
+	askers   atomic.Pointer[Introspectors]
 	registry *Registry
 	cache    *Cache
+}
+
+// trusted are the issuers in force.
+type trusted struct {
+	byName map[string]*Trust
+	own    *Trust
 }
 
 // NewVerifier trusts nobody until Trust is called. cache may be nil: then every
 // token is verified each time.
 func NewVerifier(registry *Registry, cache *Cache) *Verifier {
 	v := &Verifier{registry: registry, cache: cache}
-	v.issuers.Store(&map[string]*Trust{})
+	v.issuers.Store(&trusted{})
 	return v
 }
 
 // Trust replaces the trusted issuers. Tokens verified under the old rules are
 // verified again when they come next.
 func (v *Verifier) Trust(issuers []*Trust) {
-	byIssuer := make(map[string]*Trust, len(issuers))
+	next := &trusted{byName: make(map[string]*Trust, len(issuers))}
 	for _, t := range issuers {
-		byIssuer[t.Issuer] = t
+		next.byName[t.Issuer] = t
+		if t.Own {
+			next.own = t
+		}
 	}
-	v.issuers.Store(&byIssuer)
+	v.issuers.Store(next)
 }
+
+// Introspect replaces the issuers that are asked about tokens which cannot be
+// verified here; nil: none.
+func (v *Verifier) Introspect(list *Introspectors) { v.askers.Store(list) }
 
 // Verify returns the token behind a bearer credential. An error that wraps
 // ErrInvalid is the token's fault, any other is ours. The token may have expired
 // and its client may be gone: that is for the caller to judge, each time.
 func (v *Verifier) Verify(ctx context.Context, bearer string, now time.Time) (*Token, error) {
+	return v.verify(ctx, bearer, now, false)
+}
+
+// VerifyOwn is Verify for tokens that were issued here. No other issuer is asked or
+// told about any.
+func (v *Verifier) VerifyOwn(ctx context.Context, bearer string, now time.Time) (*Token, error) {
+	return v.verify(ctx, bearer, now, true)
+}
+
+func (v *Verifier) verify(ctx context.Context, bearer string, now time.Time, own bool) (*Token, error) {
 	digest := sha256.Sum256(unsafeBytes(bearer))
 	if v.cache != nil {
-		if t := v.cache.get(&digest); t != nil && v.stillHolds(t) {
+		if t := v.cache.get(&digest); t != nil && v.stillHolds(t) && (t.Trust.Own || !own) {
 			return t, nil
 		}
 	}
-	t, err := v.verifyAnew(ctx, bearer, now)
-	if err != nil {
-		return nil, err
+	t := v.findOpaque(&digest)
+	if t == nil {
+		// What has our own form and is not known is nobody's: it is not shown to others.
+		if list := v.askers.Load(); !own && list.Takes(bearer) && !hasOurPrefix(bearer) {
+			return list.Introspect(ctx, bearer, now) // which remembers it as long as the issuer's word holds
+		}
+		var err error
+		if t, err = v.verifyAnew(ctx, bearer, now, own); err != nil {
+			return nil, err
+		}
 	}
 	t.digest = digest
 	// A token whose client is not known (deleted, or not yet heard of) is looked
@@ -64,13 +96,29 @@ func (v *Verifier) Verify(ctx context.Context, bearer string, now time.Time) (*T
 	return t, nil
 }
 
+// apiKeyTrust stands where an issuer does: API keys have none.
+var apiKeyTrust = &Trust{}
+
+// VerifyAPIKey returns the credential that an API key is.
+func (v *Verifier) VerifyAPIKey(key string) (*Token, error) {
+	if !wellFormedKey(key) {
+		return nil, invalid("not an API key of ours (prefix, length or checksum)")
+	}
+	digest := sha256.Sum256(unsafeBytes(key))
+	t := v.registry.apiKey(&digest)
+	if t == nil {
+		return nil, invalid("unknown API key")
+	}
+	return t, nil
+}
+
 // stillHolds reports whether what was verified then would be verified now: the
 // key has not left its set, the issuer is trusted on the same terms.
 func (v *Verifier) stillHolds(t *Token) bool {
-	return !t.key.retired.Load() && (*v.issuers.Load())[t.Trust.Issuer] == t.Trust
+	return (t.key == nil || !t.key.retired.Load()) && v.issuers.Load().byName[t.Trust.Issuer] == t.Trust
 }
 
-func (v *Verifier) verifyAnew(ctx context.Context, bearer string, now time.Time) (*Token, error) {
+func (v *Verifier) verifyAnew(ctx context.Context, bearer string, now time.Time, own bool) (*Token, error) {
 	c, err := parseCompact(bearer)
 	if err != nil {
 		return nil, err
@@ -83,9 +131,12 @@ func (v *Verifier) verifyAnew(ctx context.Context, bearer string, now time.Time)
 	if iss == nil || iss.Kind != strictjson.String {
 		return nil, invalid("it names no issuer (iss)")
 	}
-	trust := (*v.issuers.Load())[iss.Text]
-	if trust == nil {
+	trust := v.issuers.Load().byName[iss.Text]
+	switch {
+	case trust == nil:
 		return nil, invalid("its issuer is not trusted")
+	case own && !trust.Own:
+		return nil, invalid("it was not issued here")
 	}
 	key, err := trust.checkSignature(ctx, c)
 	if err != nil {
@@ -95,11 +146,25 @@ func (v *Verifier) verifyAnew(ctx context.Context, bearer string, now time.Time)
 	if err != nil {
 		return nil, err
 	}
-	t.key = key
+	t.key, t.registry = key, v.registry
 	if trust.Own {
 		t.client = v.registry.registration(t.ClientID)
 	}
 	return t, nil
+}
+
+// findOpaque returns the token of ours that is known by its hash, nil when there is
+// none.
+func (v *Verifier) findOpaque(digest *[sha256.Size]byte) *Token {
+	trust, g := v.issuers.Load().own, v.registry.opaqueGrant(digest)
+	if trust == nil || g == nil {
+		return nil
+	}
+	return &Token{
+		Trust: trust, ID: g.ID, Subject: g.Client, ClientID: g.Client, Scopes: g.Scopes, Audience: []string{g.Audience},
+		Issued: g.CreatedAt, Expires: g.ExpiresAt, Generation: g.Generation, Family: g.Family,
+		opaque: true, registry: v.registry, client: v.registry.registration(g.Client),
+	}
 }
 
 // checkSignature finds the one key that the token names and verifies with it. No
@@ -125,4 +190,9 @@ func (t *Trust) checkSignature(ctx context.Context, c *compact) (*Key, error) {
 		return nil, invalid("bad signature")
 	}
 	return key, nil
+}
+
+// hasOurPrefix tells credentials that were made here from those of others.
+func hasOurPrefix(bearer string) bool {
+	return strings.HasPrefix(bearer, opaquePrefix) || strings.HasPrefix(bearer, refreshPrefix) || strings.HasPrefix(bearer, keyPrefix)
 }

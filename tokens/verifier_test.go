@@ -1,7 +1,6 @@
 package tokens
 
 import (
-	"context"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -95,10 +94,7 @@ func (f *forge) token(t testing.TB, header, claims map[string]any) string {
 
 func newTestVerifier(t testing.TB, trusts ...*Trust) *Verifier {
 	t.Helper()
-	registry, err := NewRegistry(t.Context(), fixedRecords{{ID: "client1", Scopes: []string{"a:read"}, Environment: Production}}, start)
-	if err != nil {
-		t.Fatal(err)
-	}
+	registry := newTestRegistry(t, newFeed(&Client{ID: "client1", Scopes: []string{"a:read"}, Environment: Production}))
 	cache, err := NewCache(1 << 20)
 	if err != nil {
 		t.Fatal(err)
@@ -107,13 +103,6 @@ func newTestVerifier(t testing.TB, trusts ...*Trust) *Verifier {
 	v := NewVerifier(registry, cache)
 	v.Trust(trusts)
 	return v
-}
-
-type fixedRecords []*Client
-
-func (f fixedRecords) Clients(context.Context) ([]*Client, int64, error) { return f, 1, nil }
-func (f fixedRecords) Changes(context.Context, int64) (map[string]*Client, int64, error) {
-	return nil, 1, nil
 }
 
 func (f *forge) ownTrust(t testing.TB) *Trust {

@@ -11,7 +11,7 @@ import (
 
 // Answer shows the headers that Envoy would get, for explain: to the caller on a
 // refusal, to the upstream otherwise; an empty value stands for a header that is
-// removed. It reads back what the writer has written, so that it cannot say
+// removed, or, with a name like ?api_key, for a query parameter. It reads back what the writer has written, so that it cannot say
 // anything else.
 func Answer(req *authz.Request, d *authz.Decision) (map[string]string, error) {
 	var resp authv3.CheckResponse
@@ -25,6 +25,9 @@ func Answer(req *authz.Request, d *authz.Decision) (map[string]string, error) {
 		for _, name := range ok.GetHeadersToRemove() {
 			shown[name] = ""
 		}
+		for _, name := range ok.GetQueryParametersToRemove() {
+			shown["?"+name] = ""
+		}
 	}
 	for _, h := range headers {
 		shown[h.GetHeader().GetKey()] = h.GetHeader().GetValue()
@@ -34,9 +37,14 @@ func Answer(req *authz.Request, d *authz.Decision) (map[string]string, error) {
 
 // SetHeader gives a request a header as Envoy would: names in lower case, those
 // that the gate does not read are dropped, a second Authorization counts.
-func SetHeader(req *authz.Request, name, value string) {
-	h := headers{authorization: req.Authorization, authorizations: req.Authorizations, forwardedFor: req.ForwardedFor, requestID: req.RequestID}
+// keyHeaders are the names of headers with API keys.
+func SetHeader(req *authz.Request, name, value string, keyHeaders []string) {
+	h := headers{
+		authorization: req.Authorization, authorizations: req.Authorizations, forwardedFor: req.ForwardedFor, requestID: req.RequestID,
+		names: keyHeaders, apiKeys: req.APIKeys,
+	}
 	h.take(name, value, false)
+	req.APIKeys = h.apiKeys
 	req.Authorization, req.Authorizations, req.ForwardedFor, req.RequestID = h.authorization, h.authorizations, h.forwardedFor, h.requestID
 	if name == "content-type" {
 		req.GRPC = isGRPC(value)

@@ -3,6 +3,9 @@ package extauthz
 import (
 	"cmp"
 	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
@@ -16,6 +19,9 @@ import (
 
 // The reference: the reader and the writer as anyone would write them on
 // go-control-plane's types. The ones on the wire are held against it.
+
+// keyHeaders are the headers with API keys in these tests.
+var keyHeaders = []string{"x-api-key", "x-other-key"}
 
 func referenceRead(check *authv3.CheckRequest) authz.Request {
 	attributes := check.GetAttributes()
@@ -35,7 +41,17 @@ func referenceRead(check *authv3.CheckRequest) authz.Request {
 		}
 		listed[h.GetKey()] = value
 	}
+	for _, h := range http.GetHeaderMap().GetHeaders() {
+		if slices.Contains(keyHeaders, h.GetKey()) {
+			req.APIKeys = append(req.APIKeys, authz.Header{Name: h.GetKey(), Value: cmp.Or(h.GetValue(), string(h.GetRawValue()))})
+		}
+	}
 	mapped := http.GetHeaders()
+	for _, name := range keyHeaders {
+		if value, ok := mapped[name]; ok {
+			req.APIKeys = append(req.APIKeys, authz.Header{Name: name, Value: value})
+		}
+	}
 	if _, ok := mapped["authorization"]; ok {
 		req.Authorizations++
 	}
@@ -67,6 +83,14 @@ func referenceWrite(req *authz.Request, d *authz.Decision) *authv3.CheckResponse
 		if d.HideToken {
 			ok.HeadersToRemove = append(ok.HeadersToRemove, "authorization")
 		}
+		for _, source := range d.HideKeys {
+			if source.Header != "" {
+				ok.HeadersToRemove = append(ok.HeadersToRemove, source.Header)
+			}
+			if source.Query != "" && sentQuery(req).Has(source.Query) {
+				ok.QueryParametersToRemove = append(ok.QueryParametersToRemove, source.Query)
+			}
+		}
 		resp.HttpResponse = &authv3.CheckResponse_OkResponse{OkResponse: ok}
 		return resp
 	}
@@ -90,6 +114,12 @@ func referenceWrite(req *authz.Request, d *authz.Decision) *authv3.CheckResponse
 	}
 	resp.HttpResponse = &authv3.CheckResponse_DeniedResponse{DeniedResponse: denied}
 	return resp
+}
+
+func sentQuery(req *authz.Request) url.Values {
+	_, text, _ := strings.Cut(req.Path, "?")
+	query, _ := url.ParseQuery(text)
+	return query
 }
 
 func itoa(n int64) string { return string(appendParam(nil, "", n)) }

@@ -3,6 +3,7 @@ package extauthz
 import (
 	"cmp"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/tollgate-authz/tollgate/authz"
@@ -53,12 +54,14 @@ type headers struct {
 	forwardedFor   string
 	requestID      string
 	contentType    string
+	names          []string // of headers with API keys
+	apiKeys        []authz.Header
 }
 
 // readRequest reads a serialized CheckRequest. The request's strings share the
-// memory of message.
-func readRequest(message []byte, req *authz.Request) error {
-	r := reader{req: req}
+// memory of message. keyHeaders are the names of headers with API keys.
+func readRequest(message []byte, req *authz.Request, keyHeaders []string) error {
+	r := reader{req: req, mapped: headers{names: keyHeaders}, listed: headers{names: keyHeaders}}
 	r.each(message, (*reader).checkRequest)
 	if r.err != nil {
 		return r.err
@@ -69,6 +72,7 @@ func readRequest(message []byte, req *authz.Request) error {
 	r.mapped.authorizations = min(r.mapped.authorizations, 1)
 	req.Authorization = cmp.Or(r.listed.authorization, r.mapped.authorization)
 	req.Authorizations = r.listed.authorizations + r.mapped.authorizations
+	req.APIKeys = append(r.listed.apiKeys, r.mapped.apiKeys...)
 	req.ForwardedFor = cmp.Or(r.listed.forwardedFor, r.mapped.forwardedFor)
 	req.RequestID = cmp.Or(r.listed.requestID, r.mapped.requestID)
 	req.GRPC = isGRPC(cmp.Or(r.listed.contentType, r.mapped.contentType))
@@ -224,7 +228,21 @@ func (h *headers) take(name, value string, mapped bool) {
 		h.requestID = value
 	case "content-type":
 		h.contentType = value
+	default:
+		if len(h.names) > 0 && slices.Contains(h.names, name) {
+			h.takeKey(name, value, mapped)
+		}
 	}
+}
+
+func (h *headers) takeKey(name, value string, mapped bool) {
+	for i := range h.apiKeys {
+		if mapped && h.apiKeys[i].Name == name {
+			h.apiKeys[i].Value = value
+			return
+		}
+	}
+	h.apiKeys = append(h.apiKeys, authz.Header{Name: name, Value: value})
 }
 
 // isGRPC tells gRPC from the rest as Envoy does; grpc-web is not gRPC.

@@ -20,7 +20,7 @@ const (
 
 	deniedStatus, deniedHeaders, deniedBody = 1, 2, 3
 
-	okHeaders, okRemove, okResponseHeaders = 2, 5, 6
+	okHeaders, okRemove, okResponseHeaders, okRemoveQuery = 2, 5, 6, 8
 
 	optionHeader, optionAppend, optionAction = 1, 2, 3
 
@@ -54,7 +54,7 @@ func appendResponse(dst []byte, req *authz.Request, d *authz.Decision) []byte {
 	reason := d.Refusal()
 	if reason == nil || d.Passed {
 		dst = append(dst, tag(responseStatus, wireBytes), 0) // google.rpc.Status of code 0
-		dst = appendOK(dst, d)
+		dst = appendOK(dst, req, d)
 	} else {
 		dst = appendLen(dst, responseStatus, 1+sizeVarint(uint64(reason.GRPC)))
 		dst = appendVarint(append(dst, tag(statusCode, wireVarint)), uint64(reason.GRPC))
@@ -63,11 +63,21 @@ func appendResponse(dst []byte, req *authz.Request, d *authz.Decision) []byte {
 	return appendMetadata(dst, d, reason)
 }
 
-func appendOK(dst []byte, d *authz.Decision) []byte {
+func appendOK(dst []byte, req *authz.Request, d *authz.Decision) []byte {
 	dst, mark := begin(dst, responseOK)
 	dst = appendIdentity(dst, d.Identity)
 	if d.HideToken {
 		dst = appendText(dst, okRemove, "authorization")
+	}
+	for _, source := range d.HideKeys {
+		if source.Header != "" {
+			dst = appendText(dst, okRemove, source.Header)
+		}
+		// Only if it was sent: Envoy writes a query anew from which it has to remove
+		// something, with another order and another spelling.
+		if source.Query != "" && req.HasQuery(source.Query) {
+			dst = appendText(dst, okRemoveQuery, source.Query)
+		}
 	}
 	dst = appendLimitHeaders(dst, okResponseHeaders, d)
 	return end(dst, mark)
@@ -101,6 +111,8 @@ func appendDenied(dst []byte, req *authz.Request, d *authz.Decision, reason *den
 func challenge(d *authz.Decision, reason *deny.Reason) string {
 	const realm = `Bearer realm="tollgate"`
 	switch {
+	case d.KeysOnly:
+		return `ApiKey realm="tollgate"`
 	case d.ScopeWanted != "":
 		return realm + `, error="insufficient_scope", scope="` + d.ScopeWanted + `"`
 	case reason == deny.Unauthorized:

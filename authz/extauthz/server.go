@@ -30,6 +30,9 @@ import (
 // strings: they share the memory of the message.
 type Judge interface {
 	Check(ctx context.Context, req authz.Request) authz.Decision
+	// KeyHeaders names the headers, in lower case, that Check wants to see as
+	// Request.APIKeys.
+	KeyHeaders() []string
 }
 
 // Observer is told of every answer, after it was made and before it is sent. It
@@ -122,7 +125,7 @@ func (s *Server) answer(ctx context.Context, dst, message []byte) (out []byte) {
 		}
 		s.observe(&req, &d, s.Now().Sub(began))
 	}()
-	if err := readRequest(message, &req); err != nil {
+	if err := readRequest(message, &req, s.Judge.KeyHeaders()); err != nil {
 		d = authz.Decision{ID: authz.NewID(), Step: "read", Reason: deny.Internal, Cause: fmt.Errorf("read the CheckRequest: %w", err)}
 	} else {
 		d = s.Judge.Check(ctx, req)

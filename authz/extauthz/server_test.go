@@ -32,6 +32,7 @@ import (
 type judgeFunc func(context.Context, authz.Request) authz.Decision
 
 func (f judgeFunc) Check(ctx context.Context, req authz.Request) authz.Decision { return f(ctx, req) }
+func (judgeFunc) KeyHeaders() []string                                          { return keyHeaders }
 
 // dial serves a judge on a real socket and connects to it.
 func dial(t *testing.T, network string, c Config) (*Server, *grpc.ClientConn) {
@@ -143,7 +144,7 @@ func TestB3_NoResponseWithoutStatus(t *testing.T) {
 			t.Fatalf("the answer to %x: %v", message, err)
 		}
 		var req authz.Request
-		readErr := readRequest(message, &req)
+		readErr := readRequest(message, &req, keyHeaders)
 		if allowed := resp.GetOkResponse() != nil; allowed != (readErr == nil && req.Authorizations == 1 && req.Method != "") {
 			t.Fatalf("%x: allowed %v, request %+v, %v", message, allowed, req, readErr)
 		} else if !allowed && (resp.GetStatus().GetCode() == 0 || resp.GetDeniedResponse().GetStatus().GetCode() < 400) {

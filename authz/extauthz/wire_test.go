@@ -64,7 +64,7 @@ func marshal(t testing.TB, m proto.Message) []byte {
 func compareRead(t *testing.T, message []byte) {
 	t.Helper()
 	var got authz.Request
-	err := readRequest(message, &got)
+	err := readRequest(message, &got, keyHeaders)
 	var check authv3.CheckRequest
 	if proto.Unmarshal(message, &check) != nil {
 		return // what protobuf refuses may be refused here or read in part
@@ -85,7 +85,7 @@ func TestC1_ReadsWhatEnvoySends(t *testing.T) {
 		message := marshal(t, check)
 		compareRead(t, message)
 		var req authz.Request
-		if err := readRequest(message, &req); err != nil || req.Method == "" || !req.Peer.IsValid() {
+		if err := readRequest(message, &req, keyHeaders); err != nil || req.Method == "" || !req.Peer.IsValid() {
 			t.Errorf("read %+v, %v from a recording", req, err)
 		}
 		withToken += req.Authorizations
@@ -112,7 +112,7 @@ func TestReadMergesAndSkipsAsProtobufDoes(t *testing.T) {
 		compareRead(t, message)
 	}
 	for _, broken := range [][]byte{{0x80}, {0x0a, 0x05, 1}, {0x0c}, {0x03, 0x0b}, {0x00, 0x00}, first[:len(first)-1]} {
-		if err := readRequest(broken, &authz.Request{}); err == nil {
+		if err := readRequest(broken, &authz.Request{}, keyHeaders); err == nil {
 			t.Errorf("readRequest(%x) succeeded", broken)
 		}
 	}
@@ -137,7 +137,7 @@ func TestHeaderListReadsEveryHeader(t *testing.T) {
 		t.Fatal(err)
 	}
 	var got authz.Request
-	if err := readRequest(marshal(t, check), &got); err != nil {
+	if err := readRequest(marshal(t, check), &got, keyHeaders); err != nil {
 		t.Fatal(err)
 	}
 	want := authz.Request{Authorization: "Bearer two", Authorizations: 2, ForwardedFor: "192.0.2.1,192.0.2.2", GRPC: true, RouteName: "r"}
@@ -152,7 +152,10 @@ func randomDecision(r *rand.Rand) (*authz.Request, *authz.Decision) {
 	text := func() string {
 		return strings.Repeat("x", [...]int{0, 1, 5, 60, 120, 126, 127, 128, 130, 300, 17000}[r.IntN(11)])
 	}
-	d := &authz.Decision{ID: authz.NewID(), Allowed: r.IntN(2) == 0, Passed: r.IntN(6) == 0, HideToken: r.IntN(3) == 0, TokenSent: r.IntN(2) == 0}
+	d := &authz.Decision{ID: authz.NewID(), Allowed: r.IntN(2) == 0, Passed: r.IntN(6) == 0, HideToken: r.IntN(3) == 0, TokenSent: r.IntN(2) == 0, KeysOnly: r.IntN(4) == 0}
+	if r.IntN(3) == 0 {
+		d.HideKeys = []authz.KeySource{{Header: "x-api-key", Query: "api_key"}, {Header: "x-other-key"}, {Query: "key"}}[:1+r.IntN(3)]
+	}
 	if r.IntN(8) > 0 {
 		d.Reason = deny.Reasons[r.IntN(len(deny.Reasons))]
 	}
@@ -185,7 +188,8 @@ func randomDecision(r *rand.Rand) (*authz.Request, *authz.Decision) {
 			table.Take(now, table.Subject("s"), plans, &d.Limits)
 		}
 	}
-	return &authz.Request{GRPC: r.IntN(2) == 0}, d
+	path := []string{"/x", "/x?", "/x?api_key=1", "/x?a=1&key=2", "/x?api_key", "/api_key=1?keys=1", "/x?key=1&api_key=2"}[r.IntN(7)]
+	return &authz.Request{Path: path, GRPC: r.IntN(2) == 0}, d
 }
 
 // compareWrite holds appendResponse against the reference.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net/netip"
 	"os"
 	"slices"
@@ -22,7 +23,8 @@ import (
 )
 
 func (a *app) clientCommand() *cobra.Command {
-	return group("client", "Create, list, update and delete clients", a.clientCreate(), a.clientList(), a.clientUpdate(), a.clientDelete())
+	return group("client", "Create, list, change and delete clients", a.clientCreate(), a.clientList(), a.clientUpdate(), a.clientDelete(),
+		a.clientSuspend(), a.clientResume(), a.clientSecret())
 }
 
 // requireStore refuses to make a store where somebody only wants to look: run by
@@ -70,7 +72,6 @@ type clientFlags struct {
 	ips         []string
 	environment string
 	format      string
-	refresh     bool
 }
 
 func (a *app) clientCreate() *cobra.Command {
@@ -93,19 +94,15 @@ func (a *app) clientCreate() *cobra.Command {
 	flags.StringVar(&f.environment, "environment", "production", "`ENVIRONMENT`: production or sandbox")
 	flags.StringVar(&f.client.Alias, "alias", "", "`ALIAS` that may stand for the client ID")
 	flags.StringVar(&f.client.Account, "account", tokens.DefaultAccount, "`ACCOUNT` it belongs to")
-	flags.StringVar(&f.format, "format", "jwt", "`FORMAT` of its tokens: jwt")
-	flags.BoolVar(&f.refresh, "refresh", false, "give refresh tokens (not supported yet)")
+	flags.StringVar(&f.format, "format", "", "`FORMAT` of its tokens: jwt, opaque or classic (short credentials, with refresh tokens; default: tokens.format)")
+	flags.BoolVar(&f.client.Refresh, "refresh", false, "give refresh tokens along with access tokens")
 	return c
 }
 
 func (a *app) createClient(ctx context.Context, f *clientFlags) error {
 	var faults []error
-	if f.format != "jwt" {
-		faults = append(faults, fmt.Errorf("--format %q is not supported yet: jwt", f.format))
-	}
-	if f.refresh {
-		faults = append(faults, errors.New("--refresh is not supported yet"))
-	}
+	f.client.Format = tokens.Format(f.format)
+	f.client.Refresh = f.client.Refresh || f.client.Format == tokens.Classic
 	var err error
 	f.client.TrustedIPs, err = parseIPs(f.ips)
 	faults = append(faults, err)
@@ -122,15 +119,16 @@ func (a *app) createClient(ctx context.Context, f *clientFlags) error {
 	if err != nil {
 		return err
 	}
-	if c.Plans[f.client.Plan] == nil {
-		return usageError{fmt.Errorf("--plan %q is not configured; there are: %s", f.client.Plan, strings.Join(planNames(c), ", "))}
+	if err := requirePlan(c, f.client.Plan); err != nil {
+		return err
 	}
 	return withStoreOf(ctx, c, func(_ *config.Config, s secrets, db *sqlite.DB) error {
-		id, secret, err := tokens.NewCredential(rand.Reader)
+		id, secret, err := tokens.NewCredential(f.client.Format, rand.Reader)
 		if err != nil {
 			return err
 		}
-		f.client.ID, f.client.SecretHash, f.client.CreatedAt = id, s.pepper.Hash(secret), time.Now()
+		f.client.ID, f.client.CreatedAt, f.client.Generation = id, time.Now(), 1
+		f.client.Secrets = []tokens.ClientSecret{{Generation: 1, Hash: s.pepper.Hash(secret)}}
 		if err := db.CreateClient(ctx, &f.client); err != nil {
 			return err
 		}
@@ -148,13 +146,12 @@ func (a *app) createClient(ctx context.Context, f *clientFlags) error {
 // errNoIP keeps an unset variable from opening a client to the whole world.
 var errNoIP = errors.New("--ip is empty: an address or range is needed; leave the flag out of create, or say update --anywhere, to trust every address")
 
-func planNames(c *config.Config) []string {
-	var names []string
-	for name := range c.Plans {
-		names = append(names, name)
+// requirePlan asks that a plan is configured.
+func requirePlan(c *config.Config, plan string) error {
+	if c.Plans[plan] == nil {
+		return usageError{fmt.Errorf("--plan %q is not configured; there are: %s", plan, strings.Join(slices.Sorted(maps.Keys(c.Plans)), ", "))}
 	}
-	slices.Sort(names)
-	return names
+	return nil
 }
 
 // tidyScopes takes "a b" for two scopes, sorts them and drops repetitions.
@@ -190,18 +187,40 @@ type clientView struct {
 	Scopes      []string `json:"scopes"`
 	TrustedIPs  []string `json:"ip_allow"`
 	TokenTTL    int64    `json:"token_ttl,omitempty"`
+	Format      string   `json:"format,omitempty"`
+	Refresh     bool     `json:"refresh"`
+	Status      string   `json:"status"`
 	CreatedAt   string   `json:"created_at"`
 }
 
 func describeClient(c *tokens.Client) clientView {
 	v := clientView{
 		ID: c.ID, Name: c.Name, Alias: c.Alias, Account: c.Account, Environment: string(c.Environment), Plan: c.Plan,
-		Scopes: c.Scopes, TrustedIPs: []string{}, TokenTTL: int64(c.TokenTTL.Seconds()), CreatedAt: c.CreatedAt.UTC().Format(time.RFC3339),
+		Scopes: c.Scopes, TrustedIPs: prefixTexts(c.TrustedIPs), Format: string(c.Format), Refresh: c.Refresh, Status: "active", TokenTTL: int64(c.TokenTTL.Seconds()), CreatedAt: c.CreatedAt.UTC().Format(time.RFC3339),
 	}
-	for _, p := range c.TrustedIPs {
-		v.TrustedIPs = append(v.TrustedIPs, p.String())
+	switch {
+	case c.Suspended:
+		v.Status = "suspended"
+	case len(c.Secrets) == 0:
+		v.Status = "without secret"
 	}
 	return v
+}
+
+func prefixTexts(list []netip.Prefix) []string {
+	texts := make([]string, 0, len(list))
+	for _, p := range list {
+		texts = append(texts, p.String())
+	}
+	return texts
+}
+
+// orAnywhere is how a list of trusted addresses is shown.
+func orAnywhere(ips []string) string {
+	if len(ips) == 0 {
+		return "anywhere"
+	}
+	return strings.Join(ips, ",")
 }
 
 func (a *app) printJSON(v any) error {
@@ -236,13 +255,10 @@ func (a *app) clientList() *cobra.Command {
 
 func (a *app) printClients(views []clientView) error {
 	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(w, "CLIENT ID\tNAME\tACCOUNT\tENVIRONMENT\tPLAN\tSCOPES\tTRUSTED IPS\tCREATED")
+	_, _ = fmt.Fprintln(w, "CLIENT ID\tNAME\tSTATUS\tACCOUNT\tENVIRONMENT\tPLAN\tSCOPES\tTRUSTED IPS\tCREATED")
 	for _, v := range views {
-		ips := strings.Join(v.TrustedIPs, ",")
-		if ips == "" {
-			ips = "anywhere"
-		}
-		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", v.ID, v.Name, v.Account, v.Environment, v.Plan, strings.Join(v.Scopes, ","), ips, v.CreatedAt)
+		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", v.ID, v.Name, v.Status, v.Account, v.Environment, v.Plan,
+			strings.Join(v.Scopes, ","), orAnywhere(v.TrustedIPs), v.CreatedAt)
 	}
 	return w.Flush()
 }
@@ -268,6 +284,11 @@ Name, plan, environment and token lifetime are fixed when a client is made.`,
 				}
 				newIPs = &prefixes
 			}
+			for _, name := range fixedFlags {
+				if cmd.Flags().Changed(name) {
+					return usageError{fmt.Errorf("--%s of a client is fixed when it is made; only scopes (--scope) and trusted addresses (--ip) can be changed", name)}
+				}
+			}
 			switch {
 			case newScopes == nil && newIPs == nil:
 				return usageError{errors.New("nothing to change: give --scope, --ip or --anywhere; name and duration of a client are fixed")}
@@ -291,8 +312,16 @@ Name, plan, environment and token lifetime are fixed when a client is made.`,
 	c.Flags().StringSliceVar(&scopes, "scope", nil, "`SCOPE` that its tokens may carry; several, or separated by commas")
 	c.Flags().StringSliceVar(&ips, "ip", nil, "trusted address or range (`CIDR`)")
 	c.Flags().BoolVar(&anywhere, "anywhere", false, "trust every address again")
+	for _, name := range fixedFlags {
+		c.Flags().String(name, "", "")
+		_ = c.Flags().MarkHidden(name) // only fails for a flag that is not there
+	}
 	return c
 }
+
+// fixedFlags are those of client create that client update answers with a reason
+// (row I2).
+var fixedFlags = []string{"name", "token-ttl", "plan", "environment", "alias", "account", "format", "refresh"}
 
 func (a *app) clientDelete() *cobra.Command {
 	return &cobra.Command{
@@ -306,59 +335,5 @@ func (a *app) clientDelete() *cobra.Command {
 				return nil
 			})
 		},
-	}
-}
-
-func (a *app) configCommand() *cobra.Command {
-	return group("config", "Look at the configuration", a.outputFlag(&cobra.Command{
-		Use: "check", Short: "Report every fault of the configuration at once", Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error { return a.checkConfig() },
-	}))
-}
-
-// checkConfig looks at all that serve would read of the configuration.
-func (a *app) checkConfig() error {
-	var faults []string
-	c, found := config.Check(a.configFile, a.getenv)
-	for _, fault := range found {
-		faults = append(faults, fault.String())
-	}
-	if c != nil {
-		if _, err := newPolicy(c); err != nil {
-			faults = strings.Split(err.Error(), "\n")
-		}
-	}
-	if a.wantJSON() {
-		report := struct {
-			Good     bool     `json:"good"`
-			Faults   []string `json:"faults"`
-			Warnings []string `json:"warnings"`
-		}{len(faults) == 0, append([]string{}, faults...), []string{}}
-		if c != nil {
-			report.Warnings = append(report.Warnings, c.Warnings...)
-		}
-		if err := a.printJSON(report); err != nil {
-			return err
-		}
-	} else {
-		a.printFaults(c, faults)
-	}
-	if len(faults) > 0 {
-		return silentError{}
-	}
-	return nil
-}
-
-func (a *app) printFaults(c *config.Config, faults []string) {
-	for _, fault := range faults {
-		_, _ = fmt.Fprintln(a.err, fault)
-	}
-	if c != nil {
-		for _, w := range c.Warnings {
-			_, _ = fmt.Fprintln(a.err, "warning:", w)
-		}
-	}
-	if len(faults) == 0 {
-		a.printf("%s is good\n", a.configFile)
 	}
 }

@@ -97,6 +97,9 @@ func newFront(c *config.Config) envoy.Front {
 	for i := range c.APIs {
 		api := &c.APIs[i]
 		f.KeepEscapedSlashes = f.KeepEscapedSlashes || slices.Contains(api.AllowInPath, "%2f")
+		if api.TakesAPIKeys() && api.APIKey.Header != "" && !slices.Contains(f.APIKeyHeaders, api.APIKey.Header) {
+			f.APIKeyHeaders = append(f.APIKeyHeaders, api.APIKey.Header)
+		}
 		if api.CORS != nil {
 			f.CORS = append(f.CORS, envoy.CORS{Hosts: slices.Concat(api.Hosts, api.SandboxHosts), AllowOrigins: api.CORS.AllowOrigins})
 		}

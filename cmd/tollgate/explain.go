@@ -35,7 +35,7 @@ type question struct {
 }
 
 // request turns the description into what Envoy would have told the gate.
-func (q *question) request() (authz.Request, error) {
+func (q *question) request(keyHeaders []string) (authz.Request, error) {
 	var req authz.Request
 	// The bytes as they were written: a parser would refuse or hide what the path
 	// step is for.
@@ -60,7 +60,7 @@ func (q *question) request() (authz.Request, error) {
 		if name = strings.TrimSpace(name); !ok || !httpguts.ValidHeaderFieldName(name) {
 			return req, errors.New("--header needs the form 'Name: value'")
 		}
-		extauthz.SetHeader(&req, strings.ToLower(name), strings.TrimSpace(value))
+		extauthz.SetHeader(&req, strings.ToLower(name), strings.TrimSpace(value), keyHeaders)
 	}
 	return req, nil
 }
@@ -92,7 +92,7 @@ type explainedLimit struct {
 }
 
 func explain(ctx context.Context, g *authz.Gate, q *question, live bool) (*explanation, error) {
-	req, err := q.request()
+	req, err := q.request(g.KeyHeaders())
 	if err != nil {
 		return nil, err
 	}
@@ -143,7 +143,7 @@ nothing. With a serve running on the same store its live counters are shown.`,
 			if q.URL == "" {
 				return usageError{errors.New("--url is needed, such as https://api.example.com/v1/contacts")}
 			}
-			if _, err := q.request(); err != nil {
+			if _, err := q.request(nil); err != nil {
 				return usageError{err}
 			}
 			e, err := a.askExplanation(cmd.Context(), &q)
@@ -172,28 +172,40 @@ func (a *app) askExplanation(ctx context.Context, q *question) (*explanation, er
 		return nil, err
 	}
 	if !c.Store.Memory {
-		e, err := askServe(ctx, adminSocket(c), q)
+		e := &explanation{}
+		err := askServe(ctx, adminSocket(c), "/explain", q, e)
 		if err == nil || !errors.As(err, new(*net.OpError)) {
 			return e, err
 		}
 	}
+	var e *explanation
+	err = withNode(ctx, c, p, func(n *node) (err error) {
+		n.awaitKeys(ctx)
+		e, err = explain(ctx, n.gate, q, false)
+		return err
+	})
+	return e, err
+}
+
+// withNode runs f with a node that serves nobody: it judges as a serve would, without
+// live counters.
+func withNode(ctx context.Context, c *config.Config, p *authz.Policy, f func(*node) error) error {
 	if errors.Is(requireStore(c), errNoStore) {
 		// Tokens of other issuers need none.
 		c.Store = config.Store{Memory: true}
 	}
 	n, err := newNode(ctx, c, p, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer n.close()
 	fetching, stop := context.WithCancel(ctx)
 	defer n.issuers.wait()
 	defer stop()
 	if err := n.trust(fetching, c); err != nil {
-		return nil, err
+		return err
 	}
-	n.awaitKeys(ctx)
-	return explain(ctx, n.gate, q, false)
+	return f(n)
 }
 
 // awaitKeys gives remote issuers a moment to be fetched.
@@ -251,47 +263,57 @@ func adminSocket(c *config.Config) string { return c.Store.SQLite + ".sock" }
 // adminHandler answers the commands that need live counters.
 func (n *node) adminHandler() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("POST /explain", func(w http.ResponseWriter, r *http.Request) {
-		var q question
-		if err := json.NewDecoder(io.LimitReader(r.Body, 1<<20)).Decode(&q); err != nil {
+	mux.Handle("POST /explain", answerCommand(n, func(ctx context.Context, q *question) (any, error) { return explain(ctx, n.gate, q, true) }))
+	mux.Handle("POST /inspect", answerCommand(n, func(ctx context.Context, q *inspectQuestion) (any, error) { return n.inspect(ctx, q, true) }))
+	return mux
+}
+
+// answerCommand answers one kind of question of a command, which may have changed the
+// store a moment ago.
+func answerCommand[Q any](n *node, answer func(context.Context, *Q) (any, error)) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		q := new(Q)
+		if err := json.NewDecoder(io.LimitReader(r.Body, 1<<20)).Decode(q); err != nil {
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
 		}
-		e, err := explain(r.Context(), n.gate, &q, true)
+		if err := n.registry.Refresh(r.Context(), n.now()); err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		a, err := answer(r.Context(), q)
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
 		}
 		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(e)
+		_ = json.NewEncoder(w).Encode(a)
 	})
-	return mux
 }
 
 // askServe asks the serve behind the socket. A *net.OpError means that none is.
-func askServe(ctx context.Context, socket string, q *question) (*explanation, error) {
-	body, err := json.Marshal(q)
+func askServe(ctx context.Context, socket, path string, question, answer any) error {
+	body, err := json.Marshal(question)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	var d net.Dialer
 	client := &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return d.DialContext(ctx, "unix", socket) },
 	}}
 	defer client.CloseIdleConnections()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://serve/explain", bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://serve"+path, bytes.NewReader(body))
 	if err != nil {
-		return nil, err
+		return err
 	}
 	resp, err := client.Do(req)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode != http.StatusOK {
 		text, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<10))
-		return nil, fmt.Errorf("the running serve answered: %s", strings.TrimSpace(string(text)))
+		return fmt.Errorf("the running serve answered: %s", strings.TrimSpace(string(text)))
 	}
-	e := &explanation{}
-	return e, json.NewDecoder(resp.Body).Decode(e)
+	return json.NewDecoder(resp.Body).Decode(answer)
 }

@@ -144,13 +144,13 @@ func TestQuestionKeepsThePathAsWritten(t *testing.T) {
 		"http://h/a/../b": "/a/../b", "http://h/a%2fb?x=1": "/a%2fb?x=1", "http://h": "/", "http://h?x=1": "/?x=1", "http://h//a": "//a", "http://h/%zz": "/%zz", "http://h/a#b": "/a",
 	} {
 		q := question{Method: "GET", URL: url, SourceIP: "192.0.2.1", Headers: []string{"Authorization: Bearer x", "authorization: Bearer y", "X-Forwarded-For: 1.2.3.4"}}
-		req, err := q.request()
+		req, err := q.request(nil)
 		if err != nil || req.Path != want || req.Host != "h" || req.Authorizations != 2 || req.ForwardedFor != "1.2.3.4" {
 			t.Errorf("%s: %+v, %v; want path %s", url, req, err, want)
 		}
 	}
 	for _, q := range []question{{URL: "/a"}, {URL: "h/a"}, {URL: "http://h", SourceIP: "x"}, {URL: "http://h", Headers: []string{"x"}}, {URL: "http://h:x/"}, {URL: "http://h h/"}, {URL: "://h"}, {URL: "http://u@h/"}, {URL: "http://h", Headers: []string{": x"}}} {
-		if _, err := q.request(); err == nil {
+		if _, err := q.request(nil); err == nil {
 			t.Errorf("%+v was accepted", q)
 		}
 	}

@@ -40,6 +40,7 @@ type node struct {
 	settings atomic.Pointer[endpoint.Settings]
 
 	store    *sqlite.DB
+	pepper   *tokens.Pepper
 	registry *tokens.Registry
 	cache    *tokens.Cache
 	verifier *tokens.Verifier
@@ -47,8 +48,10 @@ type node struct {
 	clients  *limiter.Table // of clients, at the token endpoint
 	failures *limiter.Table // of sources that failed there
 	issuers  issuers
-	own      *tokens.Trust
+	keys     *tokens.KeyRing
+	own      *tokens.Trust // what keys sign
 	gate     *authz.Gate
+	moves    chan tokens.Move // to be stored
 
 	checkTLS *certificates // nil: listen.check speaks without TLS
 	httpTLS  *certificates // nil: listen.http does
@@ -66,6 +69,8 @@ const (
 	limitsShare   = 40
 	clientsShare  = 3
 	failuresShare = 2
+
+	introspectionShare = 1 // of each issuer that is asked about its tokens; refusals get an eighth beside it
 )
 
 // newNode opens the store and wires everything. Nothing listens yet.
@@ -85,31 +90,28 @@ func (n *node) wire(ctx context.Context, c *config.Config, p *authz.Policy, regi
 	if err != nil {
 		return err
 	}
+	n.pepper = &secret.pepper
 	if n.store, err = sqlite.Open(ctx, sqlite.Config{Path: c.Store.SQLite, KEK: secret.encryption, Now: n.now}); err != nil {
 		return err
 	}
-	signing, err := n.store.EnsureSigningKey(ctx, c.Tokens.SigningAlgorithm, rand.Reader, n.now())
-	if err != nil {
+	if err := n.ensureKey(ctx, c); err != nil {
 		return err
 	}
-	all, err := n.store.SigningKeys(ctx)
-	if err != nil {
+	n.keys = tokens.NewKeyRing(c.Issuer, rand.Reader, n.now)
+	n.own = n.keys.Trust()
+	if n.registry, err = tokens.NewRegistry(ctx, n.store, n.keys, n.now()); err != nil {
 		return err
 	}
-	if n.own, err = ownTrust(c.Issuer, all); err != nil {
-		return err
-	}
-	if n.registry, err = tokens.NewRegistry(ctx, n.store, n.now()); err != nil {
-		return err
-	}
+	n.registry.ReportMoves(n.reportMove)
 	if err := n.makeTables(c.Limits.MaxMemory); err != nil {
 		return err
 	}
 	n.verifier = tokens.NewVerifier(n.registry, n.cache)
-	n.gate = authz.New(authz.Config{Policy: p, Tokens: n.verifier, Limits: n.limits, Now: n.now})
-	n.issuers = issuers{cacheDir: cacheDir(c), client: tokens.NewFetchClient(), now: n.now, log: n.log}
+	n.moves = make(chan tokens.Move, maxMoves)
+	n.gate = authz.New(authz.Config{Policy: p, Tokens: n.verifier, Limits: n.limits, Now: n.now, Moved: n.moved})
+	n.issuers = issuers{cacheDir: cacheDir(c), client: tokens.NewFetchClient(), now: n.now, log: n.log, registry: n.registry, maxBytes: c.Limits.MaxMemory * introspectionShare / 100}
 	n.metrics = newNodeMetrics(registry, n)
-	return n.makeServers(c, &secret.pepper, signing, all, registry)
+	return n.makeServers(c, registry)
 }
 
 // cacheDir is where key sets outlive a restart: beside the store.
@@ -134,15 +136,7 @@ func (n *node) makeTables(memory int64) (err error) {
 	return err
 }
 
-func (n *node) makeServers(c *config.Config, pepper *tokens.Pepper, signing *tokens.SigningKey, all []*tokens.SigningKey, registry *prometheus.Registry) error {
-	issuer, err := tokens.NewIssuer(c.Issuer, signing, rand.Reader)
-	if err != nil {
-		return err
-	}
-	keySet, err := tokens.KeySetDocument(all)
-	if err != nil {
-		return err
-	}
+func (n *node) makeServers(c *config.Config, registry *prometheus.Registry) error {
 	n.settings.Store(newSettings(c))
 	if err := n.openCertificates(c.Listen, registry); err != nil {
 		return err
@@ -153,8 +147,8 @@ func (n *node) makeServers(c *config.Config, pepper *tokens.Pepper, signing *tok
 		Options:  n.checkTLS.grpcOptions(),
 	})
 	tokenEndpoint, err := endpoint.New(endpoint.Config{
-		Clients: clients{n.registry, n.now}, Issuer: func() *tokens.Issuer { return issuer }, KeySet: func() []byte { return keySet },
-		Pepper: pepper, Limits: n.clients, Failures: n.failures, Now: n.now,
+		Records: records{n.store, n.registry, n.now}, Keys: n.keys, Tokens: n.verifier,
+		Pepper: n.pepper, Limits: n.clients, Failures: n.failures, Now: n.now,
 		Settings: func() endpoint.Settings { return *n.settings.Load() },
 		Observe:  n.observeEndpoint,
 	})
@@ -170,7 +164,8 @@ func (n *node) makeServers(c *config.Config, pepper *tokens.Pepper, signing *tok
 // newSettings is what the token endpoint goes by.
 func newSettings(c *config.Config) *endpoint.Settings {
 	s := &endpoint.Settings{
-		Audience: c.Tokens.Audience, AccessTTL: c.Tokens.AccessTTL,
+		Audience: c.Tokens.Audience, AccessTTL: c.Tokens.AccessTTL, RefreshTTL: c.Tokens.RefreshTTL, RefreshMaxTTL: c.Tokens.RefreshMaxTTL,
+		Format:               tokens.Format(c.Tokens.Format),
 		GenerationsPerMinute: c.Tokens.GenerationsPerMinute, TrustedHops: c.ClientIP.HTTPTrustedHops,
 	}
 	for i := range c.APIs {
@@ -179,26 +174,6 @@ func newSettings(c *config.Config) *endpoint.Settings {
 		}
 	}
 	return s
-}
-
-// clients looks clients up in memory, and asks the store once for one that is
-// not there: the command line may have made it a moment ago.
-type clients struct {
-	registry *tokens.Registry
-	now      func() time.Time
-}
-
-func (c clients) Client(ctx context.Context, idOrAlias string) (*tokens.Client, error) {
-	if client := c.registry.Client(idOrAlias); client != nil {
-		return client, nil
-	}
-	if err := c.registry.Refresh(ctx, c.now()); err != nil {
-		return nil, err
-	}
-	if client := c.registry.Client(idOrAlias); client != nil {
-		return client, nil
-	}
-	return nil, tokens.ErrNotFound
 }
 
 // newHTTP is a server that slow or greedy connections cannot hold up.
@@ -241,6 +216,11 @@ func (n *node) tryReload(ctx, background context.Context) error {
 	if err := n.keepIssuer(c, p); err != nil {
 		return err
 	}
+	if c.Keys.SigningKey != "" && c.Tokens.SigningAlgorithm == n.started.Tokens.SigningAlgorithm {
+		if err := n.ensureKey(ctx, c); err != nil {
+			return err
+		}
+	}
 	if err := n.trust(background, c); err != nil {
 		return err
 	}
@@ -275,18 +255,13 @@ func (n *node) keepIssuer(c *config.Config, p *authz.Policy) error {
 
 // trust makes the issuers of a configuration the trusted ones.
 func (n *node) trust(ctx context.Context, c *config.Config) error {
-	list, err := n.issuers.use(ctx, n.own, c.Trust)
-	if err != nil {
-		return err
-	}
-	n.verifier.Trust(list)
-	return nil
+	return n.issuers.use(ctx, n.own, c.Trust, n.verifier)
 }
 
 // needsRestart names what a reload cannot change.
 func needsRestart(old, c *config.Config) (keys []string) {
 	for key, changed := range map[string]bool{
-		"listen": !reflect.DeepEqual(old.Listen, c.Listen), "issuer": old.Issuer != c.Issuer, "store": old.Store != c.Store, "keys": old.Keys != c.Keys,
+		"listen": !reflect.DeepEqual(old.Listen, c.Listen), "issuer": old.Issuer != c.Issuer, "store": old.Store != c.Store, "keys.encryption_key": old.Keys.EncryptionKey != c.Keys.EncryptionKey, "keys.pepper": old.Keys.Pepper != c.Keys.Pepper,
 		"tokens.signing_algorithm": old.Tokens.SigningAlgorithm != c.Tokens.SigningAlgorithm, "limits": old.Limits != c.Limits,
 	} {
 		if changed {

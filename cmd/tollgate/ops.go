@@ -38,7 +38,7 @@ func newNodeMetrics(r *prometheus.Registry, n *node) *nodeMetrics {
 	}
 	m.reloads.WithLabelValues("ok")
 	m.reloads.WithLabelValues("refused")
-	r.MustRegister(m.reloads, m.tokens, m.issuing, &keyAges{n})
+	r.MustRegister(m.reloads, m.tokens, m.issuing, &keyAges{n}, &introspections{n})
 	gauge := func(name, help string, f func() float64) {
 		r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, f))
 	}
@@ -57,6 +57,8 @@ func newNodeMetrics(r *prometheus.Registry, n *node) *nodeMetrics {
 		)
 	}
 	gauge("tollgate_clients", "Clients known.", func() float64 { return float64(n.registry.Len()) })
+	gauge("tollgate_api_keys", "API keys known.", func() float64 { return float64(n.registry.APIKeys()) })
+	gauge("tollgate_recorded_tokens", "Access tokens that must be known: opaque ones, and JWTs that were revoked.", func() float64 { return float64(n.registry.Grants()) })
 	gauge("tollgate_feed_age_seconds", "How long ago the store was last followed.", func() float64 { return n.registry.Age(n.now()).Seconds() })
 	return m
 }
@@ -87,6 +89,29 @@ func (k *keyAges) Collect(ch chan<- prometheus.Metric) {
 	k.n.issuers.each(func(r *tokens.RemoteKeys) {
 		if r.Loaded() {
 			ch <- prometheus.MustNewConstMetric(keyAge, prometheus.GaugeValue, r.Age(k.n.now()).Seconds(), r.Issuer)
+		}
+	})
+}
+
+// introspections counts what issuers were asked about tokens.
+type introspections struct{ n *node }
+
+var (
+	introspectionCalls    = prometheus.NewDesc("tollgate_introspection_calls_total", "Questions to an issuer about a token.", []string{"issuer"}, nil)
+	introspectionFailures = prometheus.NewDesc("tollgate_introspection_failures_total", "Questions that brought no answer: 503 R0.", []string{"issuer"}, nil)
+	introspectionHits     = prometheus.NewDesc("tollgate_introspection_hits_total", "Tokens about which the answer was remembered.", []string{"issuer"}, nil)
+)
+
+func (i *introspections) Describe(ch chan<- *prometheus.Desc) {
+	ch <- introspectionCalls
+	ch <- introspectionFailures
+	ch <- introspectionHits
+}
+
+func (i *introspections) Collect(ch chan<- prometheus.Metric) {
+	i.n.issuers.eachAsked(func(a *tokens.Introspector) {
+		for desc, count := range map[*prometheus.Desc]uint64{introspectionCalls: a.Calls(), introspectionFailures: a.Failures(), introspectionHits: a.Hits()} {
+			ch <- prometheus.MustNewConstMetric(desc, prometheus.CounterValue, float64(count), a.Trust.Issuer)
 		}
 	})
 }

@@ -97,8 +97,11 @@ func newRoutePlans(plans map[string]*limiter.Plan) (map[string]*limiter.Plan, er
 func newAPI(c *config.API, routePlans map[string]*limiter.Plan) *authz.API {
 	api := &authz.API{
 		Name: c.Name, Hosts: c.Hosts, SandboxHosts: c.SandboxHosts, Audience: c.Audience,
-		Open: c.Auth == "none", ForwardToken: c.ForwardToken, Source: c.Source,
+		Open: c.Auth == "none", KeysOnly: c.Auth == "api_key", ForwardToken: c.ForwardToken, Source: c.Source,
 		AllowInPath: route.Allow{Semicolon: slices.Contains(c.AllowInPath, ";"), EncodedSlash: slices.Contains(c.AllowInPath, "%2f")},
+	}
+	if c.TakesAPIKeys() {
+		api.Keys = authz.KeySource{Header: c.APIKey.Header, Query: c.APIKey.Query}
 	}
 	for _, r := range c.Routes {
 		api.Routes = append(api.Routes, &authz.Route{
@@ -106,24 +109,6 @@ func newAPI(c *config.API, routePlans map[string]*limiter.Plan) *authz.API {
 		})
 	}
 	return api
-}
-
-// ownTrust is the built-in issuer, beside those of the configuration.
-func ownTrust(issuer string, keys []*tokens.SigningKey) (*tokens.Trust, error) {
-	t := &tokens.Trust{Issuer: issuer, Types: []string{"at+jwt"}, Leeway: tokens.Leeway, Own: true}
-	var fixed tokens.FixedKeys
-	for _, k := range keys {
-		public, err := k.Public()
-		if err != nil {
-			return nil, fmt.Errorf("signing key %s: %w", k.ID, err)
-		}
-		fixed = append(fixed, public)
-		if !slices.Contains(t.Algorithms, k.Alg) {
-			t.Algorithms = append(t.Algorithms, k.Alg)
-		}
-	}
-	t.Keys = fixed
-	return t, nil
 }
 
 // foreignTrust is an issuer of the configuration, with its keys.

@@ -128,6 +128,9 @@ func (n *node) run(ctx context.Context) error {
 		return err
 	}
 	n.warn(n.config.Load())
+	if c := n.config.Load(); c.Keys.EncryptionKey == "" && !c.Store.Memory {
+		n.log.Warn("keys.encryption_key is not configured: what encrypts the signing keys lies beside the store", "file", c.Store.SQLite+".encryption-key")
+	}
 	for _, s := range services {
 		group.Go(func() error {
 			if err := s.serve(s.listener); err != nil && !errors.Is(err, http.ErrServerClosed) {
@@ -144,6 +147,7 @@ func (n *node) run(ctx context.Context) error {
 	})
 	group.Go(func() error { return n.serveCommands(ctx) })
 	group.Go(func() error { n.housekeep(ctx); return nil })
+	group.Go(func() error { n.storeMoves(ctx); return nil })
 	group.Go(func() error { n.followCertificates(ctx); return nil })
 	group.Go(func() error { n.reloadOnSignal(ctx, background); return nil })
 	group.Go(func() error { <-ctx.Done(); n.stop(); return nil })
@@ -240,7 +244,8 @@ func (n *node) stop() {
 	}
 }
 
-// housekeep gives memory of idle limiter entries back.
+// housekeep gives memory of idle limiter entries back, forgets what has expired, and
+// rotates the signing key when its time has come.
 func (n *node) housekeep(ctx context.Context) {
 	tick := time.NewTicker(time.Minute)
 	defer tick.Stop()
@@ -252,6 +257,8 @@ func (n *node) housekeep(ctx context.Context) {
 			n.limits.Reclaim(n.now())
 			n.clients.Reclaim(n.now())
 			n.failures.Reclaim(n.now())
+			n.prune(ctx)
+			n.rotateKey(ctx)
 		}
 	}
 }

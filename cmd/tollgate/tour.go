@@ -8,6 +8,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -42,6 +43,7 @@ func (d *demo) tour(ctx context.Context) error {
 	}
 	others := map[string][]string{
 		"SHORT":  {"short-lived", "--scope", "contacts:read", "--token-ttl", "1s"},
+		"BACK":   {"back", "--scope", "contacts:read"},
 		"OFFICE": {"office", "--scope", "contacts:read"},
 		"BURSTY": {"bursty", "--scope", "contacts:read", "--plan", "bursty"},
 		"SLOW":   {"slow", "--scope", "contacts:read", "--plan", "slow"},
@@ -61,7 +63,7 @@ func (d *demo) tour(ctx context.Context) error {
 		return err
 	}
 	d.heading("2. What Envoy lets through, and what it refuses")
-	for _, s := range d.stops(made["OFFICE"], made["SHORT"]) {
+	for _, s := range d.stops(made["OFFICE"], made["SHORT"], made["BACK"]) {
 		if err := d.visit(ctx, s, tokens); err != nil {
 			return err
 		}
@@ -80,12 +82,13 @@ func (d *demo) writeTokens(tokens map[string]string) error {
 	return os.WriteFile(path, []byte(text.String()), 0o600)
 }
 
-func (d *demo) stops(office, short credential) []stop {
+func (d *demo) stops(office, short, back credential) []stop {
 	const path = "/v1/contacts/7"
 	return []stop{
 		{title: "a token with the scope: allowed", token: "TOKEN", path: path, status: 200},
 		{title: "no token", path: path, status: 401, code: "R1"},
 		{title: "an expired token", token: "SHORT", path: path, status: 401, code: "R5", before: d.expired(short.token)},
+		{title: "a token that was given back", token: "BACK", path: path, status: 401, code: "R1", before: func(ctx context.Context) error { return d.revoke(ctx, back) }},
 		{title: "a token without the scope", token: "TOKEN", method: "POST", path: "/v1/contacts", status: 401, code: "R6"},
 		{title: "an address that its client does not trust", token: "OFFICE", path: path, status: 403, code: "R4", before: func(ctx context.Context) error {
 			if _, err := d.tollgateCommand(ctx, true, "client", "update", office.ID, "--ip", "203.0.113.0/24"); err != nil {
@@ -247,13 +250,7 @@ func (d *demo) getToken(ctx context.Context, c credential, show bool) (string, e
 	if show {
 		d.printf("%s\n", d.paint.command(fmt.Sprintf(`$ curl -u %s:%s -d grant_type=client_credentials http://%s/oauth2/token`, c.ID, c.Secret, d.front)))
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+d.front+"/oauth2/token", strings.NewReader("grant_type=client_credentials"))
-	if err != nil {
-		return "", err
-	}
-	req.SetBasicAuth(c.ID, c.Secret)
-	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	status, body, _, err := send(req)
+	status, body, err := d.post(ctx, c, "/oauth2/token", "grant_type=client_credentials")
 	if err != nil {
 		return "", err
 	}
@@ -267,6 +264,28 @@ func (d *demo) getToken(ctx context.Context, c credential, show bool) (string, e
 		d.printf("%s\n\n", strings.TrimSpace(body))
 	}
 	return answer.AccessToken, nil
+}
+
+// revoke gives a client's token back (RFC 7009).
+func (d *demo) revoke(ctx context.Context, c credential) error {
+	d.printf("%s\n", d.paint.command(fmt.Sprintf(`$ curl -u %s:%s -d "token=$BACK" http://%s/oauth2/revoke`, c.ID, c.Secret, d.front)))
+	status, body, err := d.post(ctx, c, "/oauth2/revoke", "token="+url.QueryEscape(c.token))
+	if err == nil && status != http.StatusOK {
+		err = fmt.Errorf("the revocation endpoint answered %d: %s", status, body)
+	}
+	return err
+}
+
+// post sends a form as a client does.
+func (d *demo) post(ctx context.Context, c credential, path, form string) (status int, body string, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+d.front+path, strings.NewReader(form))
+	if err != nil {
+		return 0, "", err
+	}
+	req.SetBasicAuth(c.ID, c.Secret)
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	status, body, _, err = send(req)
+	return status, body, err
 }
 
 // invite prints what to try while the demo stays up.

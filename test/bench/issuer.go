@@ -33,13 +33,12 @@ func newIssuer() (*issuer, error) {
 // sign makes n different tokens that outlive the benchmark.
 func (i *issuer) sign(n int) ([]string, error) {
 	list := make([]string, n)
-	who := &tokens.Client{ID: foreignClient}
 	var group errgroup.Group
 	cores := runtime.GOMAXPROCS(0)
 	for core := range cores {
 		group.Go(func() error {
 			for k := core; k < n; k += cores {
-				t, err := i.Issue(who, foreignAudience, []string{callScope}, time.Hour, now())
+				t, err := i.Issue(tokens.Claims{Client: foreignClient, Audience: foreignAudience, Scopes: []string{callScope}, Generation: 1, IssuedAt: now(), TTL: time.Hour})
 				if err != nil {
 					return fmt.Errorf("sign token %d: %w", k, err)
 				}

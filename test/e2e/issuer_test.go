@@ -51,7 +51,7 @@ func (f *foreign) token(t *testing.T, audience string, scopes ...string) string 
 	if err != nil {
 		t.Fatal(err)
 	}
-	issued, err := issuer.Issue(&tokens.Client{ID: "partner-app"}, audience, scopes, time.Hour, time.Now())
+	issued, err := issuer.Issue(tokens.Claims{Client: "partner-app", Audience: audience, Scopes: scopes, Generation: 1, IssuedAt: time.Now(), TTL: time.Hour})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -209,7 +209,7 @@ func TestCommandLine(t *testing.T) {
 		{"config check", 0, ""}, {"version", 0, ""}, {"client list", 0, ""}, {"--help", 0, ""}, {"completion bash", 0, ""},
 		{"", 0, ""}, {"nonsense", 2, "no command"}, {"serve extra", 2, "extra"}, {"client", 0, ""}, {"client creat", 2, "create"},
 		{"client create", 2, "no scope"}, {"client create --name x --scope a --ip 10.0.0.1/8", 2, "10.0.0.0/8"}, {"client create --name x --scope a --plan none", 2, "slow"},
-		{"client create --name x --scope a --format classic", 2, "not supported yet"}, {"client create --name x --scope a --refresh", 2, "not supported yet"},
+		{"client create --name x --scope a --format short", 2, "classic"},
 		{"client create --name x --scope a --environment test", 2, "sandbox"}, {"client create --name x --scope a\\b", 2, "scope"}, {"client create --name x --scope a --token-ttl 1ms", 2, "whole seconds"},
 		{"client update x", 2, "nothing to change"}, {"client update x --ip=", 2, "--anywhere"}, {"client create --name x --scope a --ip=", 2, "--ip is empty"}, {"version --output json", 0, ""}, {"config check --output json", 0, ""}, {"client update x --scope a", 1, "no store yet"}, {"client delete x", 1, "no store yet"}, {"client delete", 2, "arg"},
 		{"client list --output xml", 2, "json"}, {"envoy bootstrap", 2, "pstream"}, {"explain", 2, "--url"}, {"explain --url /x", 2, "URL"}, {"serve --log-level loud", 2, "debug"},

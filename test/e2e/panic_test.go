@@ -16,6 +16,8 @@ import (
 // panicking is a gate with a fault in every step.
 type panicking struct{}
 
+func (panicking) KeyHeaders() []string { return nil }
+
 func (panicking) Check(context.Context, authz.Request) authz.Decision { panic("a fault") }
 
 // TestB4_APanicIsADenyBehindFailureModeAllow: where Envoy would let an RPC error

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -25,7 +26,8 @@ import (
 type stack struct {
 	t        *testing.T
 	dir      string
-	check    string // listen.check
+	wrap     []string // a command that runs serve
+	check    string   // listen.check
 	http     string
 	ops      string
 	upstream *upstream
@@ -35,7 +37,11 @@ type stack struct {
 	front    string // where Envoy listens
 	envoy    *envoy.Process
 	args     []string // for serve
+	direct   requester
 }
+
+// requester keeps its connections.
+type requester struct{ http.Transport }
 
 // lockedBuffer is written by a child and read by a test.
 type lockedBuffer struct {
@@ -130,13 +136,17 @@ func newStack(t *testing.T, envoyBinary string) *stack {
 // the listen and store keys.
 func newTollgate(t *testing.T, config string, args ...string) *stack {
 	t.Helper()
-	s := &stack{t: t, dir: t.TempDir(), upstream: newUpstream(t), args: args}
-	if s.check == "" {
-		s.check = freeAddress(t)
-	}
-	s.http, s.ops = freeAddress(t), freeAddress(t)
-	s.writeConfig(config)
+	s := prepareTollgate(t, config, args...)
 	s.startServe()
+	return s
+}
+
+// prepareTollgate is newTollgate without the start.
+func prepareTollgate(t *testing.T, config string, args ...string) *stack {
+	t.Helper()
+	s := &stack{t: t, dir: t.TempDir(), upstream: newUpstream(t), args: args}
+	s.check, s.http, s.ops = freeAddress(t), freeAddress(t), freeAddress(t)
+	s.writeConfig(config)
 	return s
 }
 
@@ -150,26 +160,49 @@ func (s *stack) writeConfig(config string) {
 	}
 }
 
-// freeAddress is a loopback address where nobody listens at this moment.
+// ports hands out ports once each, from a range that systems leave alone when they
+// choose a port themselves: none of the many connections of a test takes one between
+// two runs of a serve. Other processes that run these tests begin elsewhere.
+var ports = struct {
+	sync.Mutex
+	next int
+}{next: 10_000 + os.Getpid()*97%20_000}
+
+// freeAddress is a loopback address where nobody listens at this moment, and that
+// nobody else in this process is given.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	ports.Lock()
+	defer ports.Unlock()
+	for range 1000 {
+		if ports.next++; ports.next > 32_000 {
+			ports.next = 10_000
+		}
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", ports.next))
+		if err == nil {
+			_ = l.Close()
+			return l.Addr().String()
+		}
 	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
+	t.Fatal("no free port")
+	return ""
 }
 
 func (s *stack) startServe() {
 	s.t.Helper()
+	s.direct.CloseIdleConnections() // of the run before
+	s.direct.MaxIdleConnsPerHost = 64
 	s.log = &lockedBuffer{}
-	s.serve = exec.Command(binary, append([]string{"serve", "--config", s.configFile(), "--log-format", "json"}, s.args...)...)
+	command := append(slices.Clone(s.wrap), binary, "serve", "--config", s.configFile(), "--log-format", "json")
+	command = append(command, s.args...)
+	s.serve = exec.Command(command[0], command[1:]...)
 	s.serve.Stderr = s.log
 	if err := s.serve.Start(); err != nil {
 		s.t.Fatal(err)
 	}
-	s.t.Cleanup(func() { s.stopServe(syscall.SIGTERM) })
+	// The clean end has tests of its own; here its pause for Envoy's health checks
+	// would be most of the time that the tests take.
+	s.t.Cleanup(func() { s.stopServe(syscall.SIGKILL) })
 	s.until("tollgate is ready", func() bool {
 		return s.opsStatus("/readyz") == http.StatusOK || strings.Contains(s.log.String(), `"msg":"ready"`)
 	})
@@ -243,9 +276,15 @@ func (s *stack) tollgate(args ...string) string {
 
 func (s *stack) tryTollgate(args ...string) (out, complaint string, status int) {
 	s.t.Helper()
+	return s.pipe("", args...)
+}
+
+// pipe runs a command that reads a text.
+func (s *stack) pipe(text string, args ...string) (out, complaint string, status int) {
+	s.t.Helper()
 	var stdout, stderr bytes.Buffer
 	cmd := exec.Command(binary, append(args, "--config", s.configFile())...)
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(text), &stdout, &stderr
 	if err := cmd.Run(); err != nil && cmd.ProcessState == nil {
 		s.t.Fatal(err)
 	}
@@ -296,16 +335,22 @@ type answer struct {
 
 func (s *stack) do(req *http.Request) answer {
 	s.t.Helper()
-	resp, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(req)
+	a, err := (&requester{http.Transport{DisableKeepAlives: true}}).try(req)
 	if err != nil {
 		s.t.Fatal(err)
+	}
+	return a
+}
+
+// try may be called from any goroutine.
+func (r *requester) try(req *http.Request) (answer, error) {
+	resp, err := r.RoundTrip(req)
+	if err != nil {
+		return answer{}, err
 	}
 	defer func() { _ = resp.Body.Close() }()
 	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return answer{resp.StatusCode, resp.Header, string(body)}
+	return answer{resp.StatusCode, resp.Header, string(body)}, err
 }
 
 // request is one to Envoy, for a host of the configuration.

@@ -22,7 +22,9 @@ const publicFor = 5 * time.Minute
 
 func (a *answer) write(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
-	h.Set("Content-Type", "application/json")
+	if len(a.body) > 0 {
+		h.Set("Content-Type", "application/json")
+	}
 	h.Set("Content-Length", strconv.Itoa(len(a.body)))
 	h.Set("X-Content-Type-Options", "nosniff")
 	if a.public {

@@ -4,118 +4,24 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/tollgate-authz/tollgate/limiter"
 	"github.com/tollgate-authz/tollgate/tokens"
 )
 
-// grant is one token request on its way through the phases.
-type grant struct {
-	credentials
-	now      time.Time
-	settings Settings
-	source   netip.Addr
-	event    *Event
-
-	client   *tokens.Client // from phase 3 on
-	scopes   []string       // from phase 6 on
-	audience string         // from phase 7 on
-	token    tokens.AccessToken
-
-	err error
-}
-
-// clientCredentials answers the grant of RFC 6749 section 4.4, in the order of
-// contract section 4. Phase 1, whether the request is well formed, is over: it
-// belongs to the dialect.
+// clientCredentials answers the grant of RFC 6749 section 4.4.
 func (e *endpoint) clientCredentials(ctx context.Context, g *grant) error {
 	switch { // the cases run in order; the first objection ends the request
-	case g.ends(e.requireFewFailures(g)): //     2. before the client is looked up, so that a guesser costs little
-	case g.ends(e.authenticate(ctx, g)): //      3. R1; a deleted client is an unknown one
-	case g.ends(g.requireSource()): //           4. R4
-	case g.ends(e.requireFewGenerations(g)): //  5. R3; spends nothing yet
-	case g.ends(g.requireScope()): //            6. R2
-	case g.ends(g.requireTarget()): //           7. not before: only clients learn which audiences there are
-	case g.ends(e.issue(g)): //                  8. R3 again, where others were faster since phase 5
+	case g.ends(e.authenticateClient(ctx, g)):
+	case g.ends(e.requireFewGenerations(g)): // R3; spends nothing yet
+	case g.ends(g.requireScope()): //           R2
+	case g.ends(g.requireTarget()): //          not before: only clients learn which audiences there are
+	case g.ends(e.startFamily(g)):
+	case g.ends(e.issue(ctx, g, e.Records.AddTokens)): // R3 again, where others were faster since
 	}
 	return g.err
-}
-
-func (g *grant) ends(err error) bool {
-	g.err = err
-	return err != nil
-}
-
-func (e *endpoint) requireFewFailures(g *grant) error {
-	if wait := e.failures.look(g.now, g.source, g.id); wait > 0 {
-		return rateLimited.later(wait, "too many failures from this source")
-	}
-	return nil
-}
-
-// lookUpTimeout bounds the wait for the store: a caller who waits longer has
-// mostly gone.
-const lookUpTimeout = 5 * time.Second
-
-// authenticate compares the secret, in constant time and with the same work
-// whether or not there is such a client.
-func (e *endpoint) authenticate(ctx context.Context, g *grant) error {
-	client, err := e.find(ctx, g.id)
-	if err != nil {
-		return err
-	}
-	var hash []byte
-	cause := "unknown client"
-	if client != nil {
-		hash, cause = client.SecretHash, "wrong secret"
-		g.event.Client = client.ID
-	}
-	if !e.Pepper.Matches(g.secret, hash) {
-		if wait := e.failures.charge(g.now, g.source, g.id); wait > 0 {
-			return rateLimited.later(wait, "too many failures from this source")
-		}
-		return invalidClient.because(cause)
-	}
-	g.client = client
-	return nil
-}
-
-// find returns nil when there is no such client. What cannot be an ID or an alias
-// is not looked for.
-func (e *endpoint) find(ctx context.Context, id string) (*tokens.Client, error) {
-	if len(id) > 128 || strings.ContainsFunc(id, notInName) {
-		return nil, nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, lookUpTimeout)
-	defer cancel()
-	client, err := e.Clients.Client(ctx, id)
-	if err != nil && !errors.Is(err, tokens.ErrNotFound) {
-		return nil, fmt.Errorf("look up a client: %w", err)
-	}
-	if err != nil {
-		return nil, nil
-	}
-	return client, nil
-}
-
-// notInName reports whether no ID and no alias has the character.
-func notInName(r rune) bool {
-	switch {
-	case 'a' <= r && r <= 'z', 'A' <= r && r <= 'Z', '0' <= r && r <= '9', r == '-', r == '_', r == '.':
-		return false
-	}
-	return true
-}
-
-func (g *grant) requireSource() error {
-	if !g.client.TrustsSource(g.source) {
-		return restricted.because("source outside the trusted addresses")
-	}
-	return nil
 }
 
 func (e *endpoint) requireFewGenerations(g *grant) error {
@@ -123,7 +29,7 @@ func (e *endpoint) requireFewGenerations(g *grant) error {
 }
 
 // generations asks the limit of row I4, which counts successful requests only.
-func (e *endpoint) generations(table func(time.Time, limiter.Subject, []*limiter.Plan, *limiter.Result), g *grant) error {
+func (e *endpoint) generations(table askTable, g *grant) error {
 	plan := e.plan.Load()
 	if plan == nil || plan.PerMinute != g.settings.GenerationsPerMinute {
 		var err error
@@ -145,22 +51,26 @@ func (e *endpoint) generations(table func(time.Time, limiter.Subject, []*limiter
 
 // requireScope grants what was asked for, or all when nothing was. A token with
 // less than was asked for would fail later, where nobody looks for the reason.
-func (g *grant) requireScope() error {
-	if g.scope == "" {
-		g.scopes = g.client.Scopes
-		return nil
+func (g *grant) requireScope() (err error) {
+	g.scopes, err = choose(g.scope, g.client.Scopes)
+	return err
+}
+
+// choose returns the scopes that were asked for, all there are when none were.
+func choose(asked string, from []string) ([]string, error) {
+	if asked == "" {
+		return from, nil
 	}
-	asked, ok := tokens.SplitScopes(g.scope)
+	list, ok := tokens.SplitScopes(asked)
 	if !ok {
-		return invalidScope.because("malformed scope")
+		return nil, invalidScope.because("malformed scope")
 	}
-	for _, s := range asked {
-		if !slices.Contains(g.client.Scopes, s) {
-			return invalidScope.because("a scope that the client does not have")
+	for _, s := range list {
+		if !slices.Contains(from, s) {
+			return nil, invalidScope.because("a scope that is not there to be given")
 		}
 	}
-	g.scopes = asked
-	return nil
+	return list, nil
 }
 
 // requireTarget finds the audience (RFC 8707 section 2).
@@ -176,19 +86,37 @@ func (g *grant) requireTarget() error {
 	return nil
 }
 
-func (e *endpoint) issue(g *grant) error {
-	issuer := e.Issuer()
-	if issuer == nil {
-		return errors.New("there is no signing key yet")
+// startFamily begins a family where a refresh token comes along.
+func (e *endpoint) startFamily(g *grant) error {
+	if !g.client.Refresh || !g.dialect.refreshes {
+		return nil
 	}
-	ttl := g.client.TokenTTL
-	if ttl == 0 {
-		ttl = g.settings.AccessTTL
-	}
-	if err := e.generations(e.Limits.Take, g); err != nil {
+	id, err := tokens.NewFamilyID(g.format(), e.Random)
+	if err != nil {
 		return err
 	}
-	var err error
-	g.token, err = issuer.Issue(g.client, g.audience, g.scopes, ttl, g.now)
-	return err
+	g.family = &tokens.Family{
+		ID: id, Client: g.client.ID, Scopes: g.scopes, Audience: g.audience, Counter: 1,
+		CreatedAt: g.now, ExpiresAt: g.now.Add(g.settings.RefreshMaxTTL),
+	}
+	return nil
+}
+
+// format of the client's access tokens.
+func (g *grant) format() tokens.Format {
+	if g.client.Format != "" {
+		return g.client.Format
+	}
+	return g.settings.Format
+}
+
+// lifetime of the client's access tokens.
+func (g *grant) lifetime() time.Duration {
+	switch {
+	case g.client.TokenTTL > 0:
+		return g.client.TokenTTL
+	case g.format() == tokens.Classic:
+		return tokens.ClassicTTL
+	}
+	return g.settings.AccessTTL
 }

@@ -17,6 +17,7 @@ import (
 type dialect struct {
 	mediaType string
 	tokenType string
+	refreshes bool // refresh tokens come along, for clients that have them
 	read      func(r *http.Request, body []byte) (credentials, error)
 	refuse    func(r *http.Request, err error, ev *Event) answer
 }
@@ -27,28 +28,44 @@ type credentials struct {
 	secret   tokens.Secret
 	scope    string // empty: all that the client has
 	resource string // RFC 8707; empty: none
+	grant    string // grant_type
+	refresh  tokens.Secret
+	token    tokens.Secret // to be revoked or introspected
 }
 
 // token serves the token requests of one dialect.
 func (e *endpoint) token(d *dialect) func(*http.Request, *Event) (answer, error) {
 	return func(r *http.Request, ev *Event) (answer, error) {
-		g := grant{now: e.Now(), settings: e.Settings(), event: ev}
-		g.source = source(r, g.settings.TrustedHops)
-		if g.source.IsValid() {
-			ev.Source = g.source.String()
-		}
-		body, err := readBody(r, d.mediaType)
+		g, err := e.begin(d, r, ev)
 		if err != nil {
 			return answer{}, err
 		}
-		if g.credentials, err = d.read(r, body); err != nil {
+		ctx, cancel := storeContext(r)
+		defer cancel()
+		grant := e.clientCredentials
+		if g.grant == grantRefreshToken {
+			grant = e.refreshToken
+		}
+		if err := grant(ctx, g); err != nil {
 			return answer{}, err
 		}
-		if err := e.clientCredentials(r.Context(), &g); err != nil {
-			return answer{}, err
-		}
-		return d.grant(&g)
+		return d.answer(g)
 	}
+}
+
+// begin reads a request that carries client credentials, in a dialect.
+func (e *endpoint) begin(d *dialect, r *http.Request, ev *Event) (*grant, error) {
+	g := &grant{now: e.Now(), settings: e.Settings(), event: ev, dialect: d}
+	g.source = source(r, g.settings.TrustedHops)
+	if g.source.IsValid() {
+		ev.Source = g.source.String()
+	}
+	body, err := readBody(r, d.mediaType)
+	if err != nil {
+		return nil, err
+	}
+	g.credentials, err = d.read(r, body)
+	return g, err
 }
 
 // readBody reads the body of a token request. Before that it refuses what is no
@@ -89,14 +106,15 @@ func isMediaType(headers []string, want string) bool {
 	return err == nil && got == want && (!named || strings.EqualFold(charset, "utf-8"))
 }
 
-// grant writes the answer to a request that was granted.
-func (d *dialect) grant(g *grant) (answer, error) {
+// answer writes the answer to a request that was granted.
+func (d *dialect) answer(g *grant) (answer, error) {
 	body, err := json.Marshal(struct {
-		AccessToken string `json:"access_token"`
-		TokenType   string `json:"token_type"`
-		ExpiresIn   int64  `json:"expires_in"`
-		Scope       string `json:"scope"`
-	}{g.token.Bearer.Reveal(), d.tokenType, int64(g.token.ExpiresIn.Seconds()), strings.Join(g.scopes, " ")})
+		AccessToken  string `json:"access_token"`
+		TokenType    string `json:"token_type"`
+		ExpiresIn    int64  `json:"expires_in"`
+		Scope        string `json:"scope"`
+		RefreshToken string `json:"refresh_token,omitempty"`
+	}{g.access.Bearer.Reveal(), d.tokenType, int64(g.access.ExpiresIn.Seconds()), strings.Join(g.scopes, " "), g.next.Reveal()})
 	if err != nil {
 		return answer{}, fmt.Errorf("write the answer: %w", err)
 	}

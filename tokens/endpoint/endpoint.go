@@ -1,16 +1,18 @@
 // Package endpoint speaks HTTP to those who come for tokens: /auth/token and
-// /oauth2/token, the keys that verify what they get, and the metadata that says
-// where all of that is (contract section 4).
+// /oauth2/token, revocation and introspection, the keys that verify what they
+// got, and the metadata that says where all of that is (contract section 4).
 //
 // It owns the two dialects of the token request, the order in which a request is
-// judged and the words of every answer. It does not sign (tokens.Issuer), keep
+// judged and the words of every answer. It does not sign (tokens.KeyRing), keep
 // records (the stores) or count (package limiter), and it opens no port.
 package endpoint
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"runtime/debug"
 	"sync/atomic"
@@ -20,11 +22,27 @@ import (
 	"github.com/tollgate-authz/tollgate/tokens"
 )
 
-// Clients finds clients. The stores implement it.
-type Clients interface {
-	// Client returns the client of that ID or alias. When there is none, the error
-	// wraps tokens.ErrNotFound; any other error is ours and answered with 503.
+// Records are what is known and kept of clients and their tokens. What a call has
+// changed holds at the gate of this process once the call has returned.
+//
+// Errors are those of package tokens, such as ErrNotFound, where a method names
+// them; any other is our own fault and answered with 503.
+type Records interface {
+	// Follow learns what others have stored. What they stored before the call is known
+	// after it, here and at the gate of this process.
+	Follow(ctx context.Context) error
+	// Client returns the client of that ID or alias as far as it is known: ErrNotFound.
 	Client(ctx context.Context, idOrAlias string) (*tokens.Client, error)
+	// AddTokens stores what of newly issued tokens must be known; either may be nil.
+	AddTokens(ctx context.Context, f *tokens.Family, g *tokens.Grant) error
+	// Family returns the family of a refresh token: ErrNotFound.
+	Family(ctx context.Context, id string) (*tokens.Family, error)
+	// RotateFamily puts the next refresh token in force: ErrSpent, ErrEnded.
+	RotateFamily(ctx context.Context, next *tokens.Family, g *tokens.Grant) error
+	// EndFamily ends a refresh token with all access tokens beside it.
+	EndFamily(ctx context.Context, id string) error
+	// RevokeToken ends one access token.
+	RevokeToken(ctx context.Context, g *tokens.Grant) error
 }
 
 // Settings is what an operator may change while the endpoint runs.
@@ -32,18 +50,20 @@ type Settings struct {
 	Audience             string   // tokens.audience: the aud of tokens without a resource
 	APIAudiences         []string // of the configured APIs; what resource may name beside Audience
 	AccessTTL            time.Duration
-	GenerationsPerMinute int64 // successful requests of one client (row I4); 0: no limit
-	TrustedHops          int   // client_ip.http_trusted_hops
+	RefreshTTL           time.Duration // a refresh token expires when it is not used for so long
+	RefreshMaxTTL        time.Duration // a family ends then, however often it is used
+	Format               tokens.Format // of clients that have none of their own
+	GenerationsPerMinute int64         // successful requests of one client (row I4); 0: no limit
+	TrustedHops          int           // client_ip.http_trusted_hops
 }
 
 // Config is what New needs.
 type Config struct {
-	Clients Clients
+	Records Records
 	Pepper  *tokens.Pepper
-	// Issuer signs. KeySet is the document of all keys that verify (RFC 7517
-	// section 5). While either gives nil, their answers are 503.
-	Issuer func() *tokens.Issuer
-	KeySet func() []byte
+	Keys    *tokens.KeyRing  // signs; while it has no key, answers that need one are 503
+	Tokens  *tokens.Verifier // knows tokens that come back
+	Random  io.Reader        // nil: crypto/rand
 	// Limits counts generations. Only clients that have proved who they are get an
 	// entry in it.
 	Limits *limiter.Table
@@ -70,9 +90,11 @@ type Event struct {
 
 type endpoint struct {
 	Config
-	routes   map[string]route
-	failures failures
-	plan     atomic.Pointer[limiter.Plan] // of the generations, made for the settings seen last
+	routes    map[string]route
+	failures  failures
+	rotations rotations
+	turns     turns
+	plan      atomic.Pointer[limiter.Plan] // of the generations, made for the settings seen last
 }
 
 // route is one path: the one method that it takes, and the dialect of its errors.
@@ -85,7 +107,7 @@ type route struct {
 // New makes the handler of all paths of this package.
 func New(c Config) (http.Handler, error) {
 	for name, missing := range map[string]bool{
-		"Clients": c.Clients == nil, "Pepper": c.Pepper == nil, "Issuer": c.Issuer == nil, "KeySet": c.KeySet == nil,
+		"Records": c.Records == nil, "Pepper": c.Pepper == nil, "Keys": c.Keys == nil, "Tokens": c.Tokens == nil,
 		"Limits": c.Limits == nil, "Failures": c.Failures == nil, "Settings": c.Settings == nil,
 	} {
 		if missing {
@@ -98,6 +120,9 @@ func New(c Config) (http.Handler, error) {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
+	if c.Random == nil {
+		c.Random = rand.Reader
+	}
 	if c.Observe == nil {
 		c.Observe = func(Event) {}
 	}
@@ -109,6 +134,8 @@ func New(c Config) (http.Handler, error) {
 	e.routes = map[string]route{
 		pathAuthToken:   {http.MethodPost, authToken, e.token(authToken)},
 		pathOAuth2Token: {http.MethodPost, oauth2Token, e.token(oauth2Token)},
+		pathRevoke:      {http.MethodPost, oauth2Token, e.revoke},
+		pathIntrospect:  {http.MethodPost, oauth2Token, e.introspect},
 		pathKeySet:      {http.MethodGet, authToken, e.keySet},
 		pathMetadata:    {http.MethodGet, authToken, e.metadata},
 	}

@@ -49,7 +49,7 @@ func TestI6_TokenByJSON(t *testing.T) {
 // TestD3_TokenByForm gets tokens at /oauth2/token in every accepted spelling.
 func TestD3_TokenByForm(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, func(c *Config) { c.Settings = settingsWithout(c.Settings) })
+	w := newWorld(t, unlimited)
 	id, secret := w.client.ID, w.secret
 	grant := []string{"grant_type", "client_credentials"}
 	for _, tt := range []struct {
@@ -83,10 +83,6 @@ func TestD3_TokenByForm(t *testing.T) {
 	}
 }
 
-func settingsWithout(settings func() Settings) func() Settings {
-	return func() Settings { s := settings(); s.GenerationsPerMinute = 0; return s }
-}
-
 // percentEncode escapes every character.
 func percentEncode(s string) string {
 	var b strings.Builder
@@ -94,17 +90,6 @@ func percentEncode(s string) string {
 		b.WriteString("%" + string("0123456789ABCDEF"[s[i]>>4]) + string("0123456789abcdef"[s[i]&15]))
 	}
 	return b.String()
-}
-
-func withType(q request, mediaType string) request {
-	q.header = q.header.Clone()
-	q.header.Set("Content-Type", mediaType)
-	return q
-}
-
-func withTarget(q request, target string) request {
-	q.target = target
-	return q
 }
 
 func TestLifetimeAndAudience(t *testing.T) {
@@ -187,7 +172,8 @@ func TestUnknownClientLooksLikeWrongSecret(t *testing.T) {
 // TestStoreSeesNoStrangeNames: what cannot be a client is not looked for.
 func TestStoreSeesNoStrangeNames(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, func(c *Config) { c.Clients = &fakeClients{err: errStore} })
+	w := newWorld(t)
+	w.records.fail("Client")
 	for id, status := range map[string]int{"reports": 503, "a.b_c-D1": 503, "a/b": 401, "a b": 401, "a\x00": 401, "ä": 401, strings.Repeat("a", 128): 503, strings.Repeat("a", 129): 401} {
 		if res := w.do(jsonRequest(id, "x", nil)); res.status != status {
 			t.Errorf("%.20q: got %v, want %d", id, res, status)
@@ -240,20 +226,18 @@ func TestI10_TrustedIPs(t *testing.T) {
 	w.do(q).want(t, 403, "R4")
 }
 
+// TestI2_EditsAndDeletionHoldAtOnce, which is: once the change was followed.
 func TestI2_EditsAndDeletionHoldAtOnce(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	scopes := []string{"contacts:read"}
-	if _, err := w.db.UpdateClient(t.Context(), w.client.ID, &scopes, nil); err != nil {
-		t.Fatal(err)
-	}
+	w.edited(w.db.UpdateClient(t.Context(), w.client.ID, &scopes, nil))
 	w.do(jsonRequest("reports", w.secret, "contacts:write")).want(t, 401, "R2")
 	if res := w.do(jsonRequest("reports", w.secret, nil)); res.fields.Scope != "contacts:read" {
 		t.Errorf("got %v, want the scope that is left", res)
 	}
-	if err := w.db.DeleteClient(t.Context(), w.client.ID); err != nil {
-		t.Fatal(err)
-	}
+	w.must(w.db.DeleteClient(t.Context(), w.client.ID))
+	w.follow()
 	w.do(jsonRequest("reports", w.secret, nil)).want(t, 401, "R1")
 }
 

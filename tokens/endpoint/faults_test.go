@@ -1,9 +1,7 @@
 package endpoint
 
 import (
-	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -12,47 +10,36 @@ import (
 	"github.com/tollgate-authz/tollgate/tokens"
 )
 
-// fakeClients fails, or panics, where it is told to.
-type fakeClients struct {
-	Clients
-	err    error
-	panics any
-}
-
-var errStore = errors.New("the disk is on fire")
-
-func (f *fakeClients) Client(ctx context.Context, idOrAlias string) (*tokens.Client, error) {
-	if f.panics != nil {
-		panic(f.panics)
-	}
-	if f.err != nil {
-		return nil, f.err
-	}
-	return f.Clients.Client(ctx, idOrAlias)
-}
-
 // TestOwnFaults are 503 with R0 and Retry-After, tell the caller nothing and the
 // observer everything.
 func TestOwnFaults(t *testing.T) {
 	t.Parallel()
+	noKeys := func(c *Config) { c.Keys = tokens.NewKeyRing(issuerURL, nil, c.Now) }
+	all := []string{pathAuthToken, pathOAuth2Token, pathRevoke, pathIntrospect}
 	for _, tt := range []struct {
 		name    string
 		change  func(*Config)
+		meddle  func(string) error
 		targets []string
 		tells   string
 	}{
-		{"store", func(c *Config) { c.Clients = &fakeClients{err: errStore} }, []string{pathAuthToken, pathOAuth2Token}, errStore.Error()},
-		{"panic", func(c *Config) { c.Clients = &fakeClients{panics: "oh no"} }, []string{pathAuthToken, pathOAuth2Token}, "panic: oh no"},
-		{"no key", func(c *Config) { c.Issuer = func() *tokens.Issuer { return nil } }, []string{pathAuthToken, pathOAuth2Token, pathMetadata}, "signing key"},
-		{"no key set", func(c *Config) { c.KeySet = func() []byte { return nil } }, []string{pathKeySet}, "key set"},
+		{"store", nil, func(string) error { return errStore }, all, errStore.Error()},
+		{"panic", nil, func(string) error { panic("oh no") }, all, "panic: oh no"},
+		{"no key", noKeys, nil, []string{pathAuthToken, pathOAuth2Token}, "signing key"},
+		{"no key set", noKeys, nil, []string{pathKeySet}, "key set"},
 	} {
-		w := newWorld(t, tt.change)
+		w := newWorld(t, func(c *Config) {
+			if tt.change != nil {
+				tt.change(c)
+			}
+		})
+		w.records.set(tt.meddle)
 		for _, target := range tt.targets {
-			q := jsonRequest("reports", w.secret, nil)
+			q := withTarget(formRequest("grant_type", "client_credentials", "token", "x").basic("reports", w.secret), target)
 			switch target {
-			case pathOAuth2Token:
-				q = formRequest("grant_type", "client_credentials").basic("reports", w.secret)
-			case pathKeySet, pathMetadata:
+			case pathAuthToken:
+				q = jsonRequest("reports", w.secret, nil)
+			case pathKeySet:
 				q = request{method: "GET", target: target}
 			}
 			res := w.do(q)
@@ -60,10 +47,14 @@ func TestOwnFaults(t *testing.T) {
 			if res.fields.Message != "Service Unavailable" || res.header.Get("Retry-After") != "5" || res.header.Get("Cache-Control") != "no-store" {
 				t.Errorf("%s, %s: got %v %v", tt.name, target, res, res.header)
 			}
-			if want := map[string]string{pathOAuth2Token: "temporarily_unavailable"}[target]; res.fields.Error != want {
+			want := "temporarily_unavailable"
+			if target == pathAuthToken || target == pathKeySet {
+				want = ""
+			}
+			if res.fields.Error != want {
 				t.Errorf("%s, %s: error %q, want %q", tt.name, target, res.fields.Error, want)
 			}
-			ev := w.events[len(w.events)-1]
+			ev := w.lastEvent()
 			if ev.Endpoint != target || ev.Status != 503 || ev.Code != "R0" || ev.Err == nil || !strings.Contains(ev.Err.Error(), tt.tells) {
 				t.Errorf("%s, %s: event %+v, want an error with %q", tt.name, target, ev, tt.tells)
 			}
@@ -83,7 +74,7 @@ func TestEvents(t *testing.T) {
 		{jsonRequest("reports", "x", nil), Event{Endpoint: pathAuthToken, Status: 401, Code: "R1", Cause: "wrong secret", Client: w.client.ID, Source: "192.0.2.1"}},
 		{jsonRequest("nobody", "x", nil), Event{Endpoint: pathAuthToken, Status: 401, Code: "R1", Cause: "unknown client", Source: "192.0.2.1"}},
 		{formRequest("grant_type", "client_credentials", "scope", "x").basic("reports", w.secret),
-			Event{Endpoint: pathOAuth2Token, Status: 400, Code: "R2", Cause: "a scope that the client does not have", Client: w.client.ID, Source: "192.0.2.1"}},
+			Event{Endpoint: pathOAuth2Token, Status: 400, Code: "R2", Cause: "a scope that is not there to be given", Client: w.client.ID, Source: "192.0.2.1"}},
 		{jsonRequest("nobody", "x", nil).from("fe80::1%free text"), Event{Endpoint: pathAuthToken, Status: 401, Code: "R1", Cause: "unknown client", Source: "fe80::1"}},
 		{formBody(""), Event{Endpoint: pathOAuth2Token, Status: 400, Code: "R0", Cause: "malformed", Source: "192.0.2.1"}},
 		{request{method: "GET", target: pathKeySet}, Event{Endpoint: pathKeySet, Status: 200, Code: "ok"}},
@@ -111,8 +102,7 @@ func TestEvents(t *testing.T) {
 func TestNoSecretLeaks(t *testing.T) {
 	t.Parallel()
 	const canary = "CANARY-4f1d"
-	clients := &fakeClients{}
-	w := newWorld(t, func(c *Config) { clients.Clients = c.Clients; c.Clients = clients })
+	w := newWorld(t)
 	secret := string(w.secret)
 	_, elsewhere := w.create("elsewhere", trusted("203.0.113.0/24"))
 	grant := func(more ...string) request {
@@ -146,8 +136,8 @@ func TestNoSecretLeaks(t *testing.T) {
 		}
 		return b.String()
 	}
-	for _, fault := range []fakeClients{{}, {err: errStore}, {panics: "oh no"}} {
-		clients.err, clients.panics = fault.err, fault.panics
+	for _, meddle := range []func(string) error{nil, func(string) error { return errStore }, func(string) error { panic("oh no") }} {
+		w.records.set(meddle)
 		for i, q := range requests {
 			w.events = nil
 			res := w.do(q.from(fmt.Sprintf("203.0.114.%d", i)))
@@ -163,7 +153,7 @@ func TestNoSecretLeaks(t *testing.T) {
 			}
 		}
 	}
-	clients.err, clients.panics = nil, nil
+	w.records.set(nil)
 	w.events = nil
 	token := w.do(jsonRequest("reports", w.secret, nil)).fields.AccessToken
 	if token == "" || strings.Contains(events(), token) || strings.Contains(events(), secret) {

@@ -43,7 +43,8 @@ func TestI7_Answers(t *testing.T) {
 			{"no credentials", grant()},
 			{"Bearer instead of Basic", grant().with("Authorization", "Bearer x")},
 			{"Basic and body", grant("client_secret", "x").basic("reports", "x")},
-			{"refresh_token grant", formRequest("grant_type", "refresh_token", "refresh_token", "x").basic("reports", "x")},
+			{"unknown grant type", formRequest("grant_type", "password").basic("reports", "x")},
+			{"refresh token of a client without", formRequest("grant_type", "refresh_token", "refresh_token", "x").basic("golden", secretOfGolden)},
 			{"unknown resource", grant("resource", "https://elsewhere.example").basic("golden", secretOfGolden)},
 			{"method", request{method: "GET", target: pathOAuth2Token}},
 			{"malformed", formBody("%zz")},
@@ -57,14 +58,9 @@ func TestI7_Answers(t *testing.T) {
 	} {
 		t.Run(dialect.file, func(t *testing.T) {
 			t.Parallel()
-			clients := &fakeClients{}
-			w := newWorld(t, func(c *Config) {
-				clients.Clients = c.Clients
-				c.Clients = clients
-				c.KeySet = func() []byte { return []byte(`{"keys":[]}`) }
-			})
-			w.create("elsewhere", func(c *tokens.Client) { trusted("203.0.113.0/24")(c); c.SecretHash = w.pepper.Hash("s3cret") })
-			w.create("golden", func(c *tokens.Client) { c.SecretHash = w.pepper.Hash(secretOfGolden) })
+			w := newWorld(t)
+			w.create("elsewhere", func(c *tokens.Client) { trusted("203.0.113.0/24")(c); w.withSecret("s3cret")(c) })
+			w.create("golden", w.withSecret(secretOfGolden))
 			var out strings.Builder
 			show := func(name string, q request) {
 				fmt.Fprintf(&out, "--- %s\n%s\n", name, dump(w.do(q)))
@@ -87,12 +83,42 @@ func TestI7_Answers(t *testing.T) {
 				}
 				show("too many generations", ask("golden", secretOfGolden, ""))
 				w.advance(time.Minute)
-				clients.err = errStore
+				w.records.fail()
 				show("own fault", ask("golden", secretOfGolden, ""))
 			}
 			compare(t, filepath.Join("testdata", dialect.file), out.String())
 		})
 	}
+}
+
+// TestD4_Answers compares the answers to all that can be done with a token.
+func TestD4_Answers(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	c := w.caller("app", refreshing)
+	var out strings.Builder
+	show := func(name string, r response) response {
+		fmt.Fprintf(&out, "--- %s\n%s\n", name, dump(r))
+		return r
+	}
+	first := show("granted", c.ask(pathOAuth2Token, "grant_type", "client_credentials"))
+	second := show("refreshed, with less scope", c.refresh(first, "scope", "contacts:read"))
+	show("scope that the refresh token does not have", c.refresh(second, "scope", "admin"))
+	show("another resource", c.refresh(second, "resource", apiOne))
+	show("access token introspected", c.introspect(second.fields.AccessToken))
+	show("refresh token introspected", c.introspect(second.fields.RefreshToken))
+	show("refresh token used before", c.refresh(first))
+	show("most recent refresh token after that", c.refresh(second))
+	show("access token introspected after that", c.introspect(second.fields.AccessToken))
+	third := c.token()
+	show("revoked", c.revoke(third.fields.AccessToken))
+	show("unknown token revoked", c.revoke("x"))
+	show("no token", c.ask(pathRevoke))
+	show("wrong secret", caller{w, c.id, "wrong"}.introspect("x"))
+	w.records.fail("RotateFamily", "EndFamily")
+	show("refreshed with a full disk", c.refresh(third))
+	show("revoked with a full disk", c.revoke(third.fields.RefreshToken))
+	compare(t, filepath.Join("testdata", "token_life.golden"), out.String())
 }
 
 type named struct {
@@ -102,15 +128,16 @@ type named struct {
 
 const secretOfGolden tokens.Secret = "secret-of-the-golden-client"
 
-var tokenForm = regexp.MustCompile(`"access_token":"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+"`)
+// drawn is what differs each time.
+var drawn = regexp.MustCompile(`"(access_token|refresh_token|jti|client_id|sub|kid|x|y)":"[A-Za-z0-9_.-]+"`)
 
 func dump(r response) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d\n", r.status)
-	body := tokenForm.ReplaceAllString(r.body, `"access_token":"…"`)
+	body := drawn.ReplaceAllString(r.body, `"$1":"…"`)
 	for _, name := range slices.Sorted(maps.Keys(r.header)) {
 		if name == "Content-Length" && body != r.body {
-			continue // ECDSA tokens differ each time
+			continue
 		}
 		fmt.Fprintf(&b, "%s: %s\n", name, strings.Join(r.header[name], " | "))
 	}

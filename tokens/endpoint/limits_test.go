@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/tollgate-authz/tollgate/limiter"
-	"github.com/tollgate-authz/tollgate/tokens"
 )
 
 // TestI4_TenGenerationsAMinute counts successful requests of a client, over both
@@ -67,9 +66,15 @@ func TestI4_ReloadedLimit(t *testing.T) {
 // TestI4_AtOnce: many requests at once get ten tokens, not one more.
 func TestI4_AtOnce(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	if given := w.atOnce(50, jsonRequest("reports", w.secret, nil))[200]; given != 10 {
-		t.Errorf("%d tokens, want 10", given)
+	for _, format := range formats {
+		w := newWorld(t)
+		c := w.caller("app", refreshing, formatted(format))
+		both := make(chan int)
+		go func() { both <- w.atOnce(50, jsonRequest(c.id, c.secret, nil))[200] }()
+		given := w.atOnce(50, formRequest("grant_type", "client_credentials").basic(c.id, c.secret))[200]
+		if given += <-both; given != 10 {
+			t.Errorf("%s: %d tokens, want 10", format, given)
+		}
 	}
 }
 
@@ -236,7 +241,7 @@ func TestTablesMustDiffer(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	table := newTable(t)
-	c := Config{Clients: w.db, Pepper: &w.pepper, Issuer: func() *tokens.Issuer { return nil }, KeySet: func() []byte { return nil },
+	c := Config{Records: w.records, Pepper: &w.pepper, Keys: w.keys, Tokens: w.verifier,
 		Settings: func() Settings { return Settings{} }, Limits: table, Failures: table}
 	if _, err := New(c); err == nil {
 		t.Error("one table for both was accepted")

@@ -77,7 +77,9 @@ func TestMalformedForms(t *testing.T) {
 	}{
 		{"empty", "invalid_request", "grant_type is missing", formBody("")},
 		{"no grant type", "invalid_request", "grant_type is missing", formBody("grant_type=&client_id=a")},
-		{"refresh_token", "unsupported_grant_type", "grant_type must be client_credentials", formBody("grant_type=refresh_token&refresh_token=x")},
+		{"no refresh token", "invalid_request", "refresh_token is missing", formBody("grant_type=refresh_token")},
+		{"empty refresh token", "invalid_request", "refresh_token is missing", formBody("grant_type=refresh_token&refresh_token=")},
+		{"another grant", "unsupported_grant_type", "grant_type must be client_credentials or refresh_token", formBody("grant_type=authorization_code&code=x")},
 		{"another case", "unsupported_grant_type", "grant_type must be client_credentials", formBody("grant_type=Client_Credentials")},
 		{"bad escape", "invalid_request", "parameter 4 is not well-formed", formBody(good + "&a=%zz")},
 		{"escape cut off", "invalid_request", "parameter 4 is not well-formed", formBody(good + "&a=%a")},
@@ -213,7 +215,7 @@ func newFuzzWorld(f *testing.F) *fuzzWorld {
 	clock := func() time.Time { return epoch.Add(time.Duration(fw.minutes.Load()) * 2 * time.Minute) }
 	fw.world = newWorld(f, func(c *Config) { c.Now = clock })
 	fw.secret = "fixed-so-that-the-corpus-means-the-same-in-every-process"
-	fw.create("fuzzed", func(c *tokens.Client) { c.SecretHash = fw.pepper.Hash(fw.secret) })
+	fw.create("fuzzed", fw.withSecret(fw.secret))
 	return fw
 }
 
@@ -265,6 +267,28 @@ func FuzzForm(f *testing.F) {
 		form, err := parseForm(body)
 		if res.status == http.StatusOK && (err != nil || form["client_secret"] != fw.secret.Reveal()) {
 			t.Errorf("%q got a token", body)
+		}
+	})
+}
+
+// FuzzToken asks about, revokes and refreshes with tokens that were never given.
+func FuzzToken(f *testing.F) {
+	fw := newFuzzWorld(f)
+	c := fw.caller("tokens", refreshing)
+	for _, seed := range []string{"x", "tgr_" + strings.Repeat("A", 48), "tga_" + strings.Repeat("A", 43), strings.Repeat("z", 24), "a.b.c", "eyJhbGciOiJub25lIn0.e30.", "", "%"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, token string) {
+		fw.minutes.Add(1)
+		fw.events = nil
+		if r := c.introspect(token); r.status != 400 && r.body != `{"active":false}` {
+			t.Errorf("introspect %q: got %v", token, r)
+		}
+		if r := c.revoke(token); r.status != 400 && (r.status != 200 || r.body != "") {
+			t.Errorf("revoke %q: got %v", token, r)
+		}
+		if r := c.refreshWith(token); r.status != 400 {
+			t.Errorf("refresh %q: got %v", token, r)
 		}
 	})
 }

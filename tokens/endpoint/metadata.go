@@ -15,20 +15,21 @@ const (
 
 // keySet serves the keys that verify our tokens (RFC 7517).
 func (e *endpoint) keySet(*http.Request, *Event) (answer, error) {
-	doc := e.KeySet()
+	doc := e.Keys.Document()
 	if doc == nil {
 		return answer{}, errors.New("there is no key set yet")
 	}
 	return answer{status: http.StatusOK, body: doc, public: true}, nil
 }
 
+// authMethods are how clients prove who they are, at all endpoints (RFC 6749
+// section 2.3.1).
+var authMethods = []string{"client_secret_basic", "client_secret_post"}
+
 // metadata describes this server (RFC 8414 section 2).
 func (e *endpoint) metadata(*http.Request, *Event) (answer, error) {
-	issuer := e.Issuer()
-	if issuer == nil {
-		return answer{}, errors.New("there is no signing key yet")
-	}
-	base := strings.TrimSuffix(issuer.URL(), "/")
+	issuer := e.Keys.Issuer()
+	base := strings.TrimSuffix(issuer, "/")
 	doc, err := json.Marshal(struct {
 		Issuer        string   `json:"issuer"`
 		TokenEndpoint string   `json:"token_endpoint"`
@@ -36,9 +37,14 @@ func (e *endpoint) metadata(*http.Request, *Event) (answer, error) {
 		GrantTypes    []string `json:"grant_types_supported"`
 		ResponseTypes []string `json:"response_types_supported"` // required; no authorization endpoint, so none
 		AuthMethods   []string `json:"token_endpoint_auth_methods_supported"`
+		Revocation    string   `json:"revocation_endpoint"`
+		RevokeAuth    []string `json:"revocation_endpoint_auth_methods_supported"`
+		Introspection string   `json:"introspection_endpoint"`
+		InspectAuth   []string `json:"introspection_endpoint_auth_methods_supported"`
 	}{
-		issuer.URL(), base + pathOAuth2Token, base + pathKeySet,
-		[]string{"client_credentials"}, []string{}, []string{"client_secret_basic", "client_secret_post"},
+		issuer, base + pathOAuth2Token, base + pathKeySet,
+		[]string{grantClientCredentials, grantRefreshToken}, []string{}, authMethods,
+		base + pathRevoke, authMethods, base + pathIntrospect, authMethods,
 	})
 	if err != nil {
 		return answer{}, fmt.Errorf("write the metadata: %w", err)

@@ -9,7 +9,7 @@ import (
 const pathOAuth2Token = "/oauth2/token"
 
 // oauth2Token is the form dialect of RFC 6749 and row D3.
-var oauth2Token = &dialect{mediaType: "application/x-www-form-urlencoded", tokenType: "bearer", read: readOAuth2Token, refuse: refuseOAuth2Token}
+var oauth2Token = &dialect{mediaType: "application/x-www-form-urlencoded", tokenType: "bearer", refreshes: true, read: readOAuth2Token, refuse: refuseOAuth2Token}
 
 // parameters are the names of token requests that must never stand in a URL, and
 // that may be told back to the caller.
@@ -23,16 +23,35 @@ func readOAuth2Token(r *http.Request, body []byte) (credentials, error) {
 	if err != nil {
 		return credentials{}, err
 	}
-	switch form["grant_type"] {
-	case "client_credentials":
-	case "":
-		return credentials{}, fault("grant_type is missing")
-	default:
-		return credentials{}, unsupportedGrant.because("unsupported grant type")
+	c := credentials{
+		id: form["client_id"], secret: tokens.Secret(form["client_secret"]), scope: form["scope"], resource: form["resource"],
+		grant: form["grant_type"], refresh: tokens.Secret(form["refresh_token"]), token: tokens.Secret(form["token"]),
 	}
-	c := credentials{id: form["client_id"], secret: tokens.Secret(form["client_secret"]), scope: form["scope"], resource: form["resource"]}
+	if r.URL.Path != pathOAuth2Token {
+		if c.token == "" {
+			return c, fault("token is missing")
+		}
+		return c.withHeader(r.Header["Authorization"])
+	}
+	switch c.grant {
+	case grantClientCredentials:
+	case grantRefreshToken:
+		if c.refresh == "" {
+			return c, fault("refresh_token is missing")
+		}
+	case "":
+		return c, fault("grant_type is missing")
+	default:
+		return c, unsupportedGrant.because("unsupported grant type")
+	}
 	return c.withHeader(r.Header["Authorization"])
 }
+
+// The grants (RFC 6749 sections 4.4 and 6).
+const (
+	grantClientCredentials = "client_credentials"
+	grantRefreshToken      = "refresh_token"
+)
 
 // withHeader takes the credentials from the Authorization header, if there is
 // one. A client must not use two methods at once (RFC 6749 section 2.3): of two

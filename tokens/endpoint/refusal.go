@@ -22,11 +22,14 @@ var (
 	tooLarge         = &reason{code: "R0", oauth: "invalid_request", status: http.StatusRequestEntityTooLarge, message: "the body is larger than 64 KiB"}
 	methodNotAllowed = &reason{code: "R0", oauth: "invalid_request", status: http.StatusMethodNotAllowed, message: "Method Not Allowed"}
 	notFound         = &reason{code: "R0", oauth: "invalid_request", status: http.StatusNotFound, message: "Not Found"}
-	unsupportedGrant = &reason{code: "R0", oauth: "unsupported_grant_type", status: http.StatusBadRequest, message: "grant_type must be client_credentials"}
+	unsupportedGrant = &reason{code: "R0", oauth: "unsupported_grant_type", status: http.StatusBadRequest, message: "grant_type must be client_credentials or refresh_token"}
 	invalidTarget    = &reason{code: "R0", oauth: "invalid_target", status: http.StatusBadRequest, message: "resource must be the audience of an API"}
+	anotherTarget    = &reason{code: "R0", oauth: "invalid_target", status: http.StatusBadRequest, message: "resource must be the one that the refresh token was given for"}
+	unauthorized     = &reason{code: "R0", oauth: "unauthorized_client", status: http.StatusBadRequest, message: "this client has no refresh tokens"}
+	invalidGrant     = &reason{code: "R1", oauth: "invalid_grant", status: http.StatusBadRequest, message: "Invalid refresh token"}
 	invalidClient    = &reason{code: "R1", oauth: "invalid_client", status: http.StatusUnauthorized, message: "Invalid key or secret"}
 	invalidScope     = &reason{code: "R2", oauth: "invalid_scope", status: http.StatusBadRequest, plain: http.StatusUnauthorized, message: "Invalid key or secret",
-		detail: "the client does not have every scope that was asked for"}
+		detail: "not every scope that was asked for can be given"}
 	rateLimited = &reason{code: "R3", oauth: "temporarily_unavailable", status: http.StatusTooManyRequests, message: "Rate Limited"}
 	restricted  = &reason{code: "R4", oauth: "access_denied", status: http.StatusForbidden, message: "IP Restricted"}
 	unavailable = &reason{code: "R0", oauth: "temporarily_unavailable", status: http.StatusServiceUnavailable, message: "Service Unavailable"}

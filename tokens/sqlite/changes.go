@@ -4,18 +4,24 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"strings"
+	"time"
 
 	"github.com/tollgate-authz/tollgate/tokens"
 )
 
-// The kinds of records in the feed.
+// Kinds of records in the feed.
 const (
 	kindClient     = "client"
 	kindSigningKey = "signing_key"
+	kindGrant      = "grant"
+	kindFamily     = "family"
+	kindAPIKey     = "api_key"
+	kindMove       = "move" // its id is account, tab, API
+	kindAccount    = "account"
 )
 
-// record appends a change to the feed, in the transaction that makes it: a
-// registry can neither miss a change nor learn of one that was rolled back.
+// record appends a change to the feed, in the transaction that makes it.
 func (db *DB) record(ctx context.Context, tx *sql.Tx, kind, id string) error {
 	if _, err := tx.ExecContext(ctx, `INSERT INTO changes (kind, id, at) VALUES (?, ?, ?)`, kind, id, db.now().UnixMicro()); err != nil {
 		return fmt.Errorf("record a change: %w", err)
@@ -23,67 +29,208 @@ func (db *DB) record(ctx context.Context, tx *sql.Tx, kind, id string) error {
 	return nil
 }
 
-// lastChange looks at one end of an index: it costs microseconds however many
-// changes there are.
+// The newest row of the feed is never pruned.
 const lastChange = `SELECT coalesce(max(seq), 0) FROM changes`
 
-// Clients implements tokens.Records.
-func (db *DB) Clients(ctx context.Context) (clients []*tokens.Client, last int64, err error) {
+// Snapshot returns all records that decide about requests (tokens.Records).
+func (db *DB) Snapshot(ctx context.Context) (all *tokens.Changes, err error) {
+	all = &tokens.Changes{}
+	now := db.now()
 	err = db.read(ctx, func(tx *sql.Tx) error {
-		if err := tx.QueryRowContext(ctx, lastChange).Scan(&last); err != nil {
+		if err := tx.QueryRowContext(ctx, lastChange).Scan(&all.Last); err != nil {
 			return fmt.Errorf("find the last change: %w", err)
 		}
-		clients, err = queryClients(ctx, tx, byCreation)
-		return err
+		if err := collect(ctx, tx, &all.Clients, queryClients, clientID, ``); err != nil {
+			return err
+		}
+		if err := collect(ctx, tx, &all.Grants, queryGrants, grantID, mostGrants, now.Add(-tokens.KeepExpired).UnixMicro()); err != nil {
+			return err
+		}
+		if err := collect(ctx, tx, &all.Families, queryFamilies, familyID, `WHERE ended_at != 0 AND tokens_until > ?`, now.UnixMicro()); err != nil {
+			return err
+		}
+		if err := collect(ctx, tx, &all.APIKeys, queryAPIKeys, apiKeyID, ``); err != nil {
+			return err
+		}
+		return collect(ctx, tx, &all.Moves, queryMoves, moveID, ``)
 	})
-	return clients, last, err
+	if err != nil {
+		return nil, err
+	}
+	return all, nil
 }
 
-// Changes implements tokens.Records.
-func (db *DB) Changes(ctx context.Context, after int64) (changed map[string]*tokens.Client, last int64, err error) {
+// mostGrants is for a condition that nearly all rows meet: the plus keeps SQLite from
+// using the index, and from looking up a million rows one by one.
+const mostGrants = `WHERE +expires_at > ?`
+
+// The names under which the registry knows records.
+func clientID(c *tokens.Client) string    { return c.ID }
+func grantID(g *tokens.Grant) string      { return g.ID }
+func familyID(f *tokens.Family) string    { return f.ID }
+func apiKeyID(k *tokens.APIKey) string    { return k.ID }
+func moveID(m *tokens.Move) tokens.MoveID { return tokens.MoveID{Account: m.Account, API: m.API} }
+
+// query reads the records that a condition selects.
+type query[R any] func(ctx context.Context, q querier, where string, args ...any) ([]*R, error)
+
+// collect adds the selected records to a map.
+func collect[ID comparable, R any](ctx context.Context, tx *sql.Tx, into *map[ID]*R, read query[R], id func(*R) ID, where string, args ...any) error {
+	records, err := read(ctx, tx, where, args...)
+	if err != nil {
+		return err
+	}
+	if *into == nil {
+		*into = make(map[ID]*R, len(records))
+	}
+	for _, r := range records {
+		(*into)[id(r)] = r
+	}
+	return nil
+}
+
+// Changes returns the records changed after a change (tokens.Records).
+func (db *DB) Changes(ctx context.Context, after int64) (*tokens.Changes, error) {
+	var last int64
 	if err := db.reader.QueryRowContext(ctx, lastChange).Scan(&last); err != nil {
-		return nil, after, fmt.Errorf("find the last change: %w", err)
+		return nil, fmt.Errorf("find the last change: %w", err)
 	}
 	if last == after {
-		return nil, after, nil
+		return &tokens.Changes{Last: after}, nil
 	}
-	err = db.read(ctx, func(tx *sql.Tx) error {
-		changed, last, err = readChanges(ctx, tx, after)
-		return err
-	})
+	changes := &tokens.Changes{}
+	err := db.read(ctx, func(tx *sql.Tx) error { return readChanges(ctx, tx, after, changes) })
 	if err != nil {
-		return nil, after, err
+		return nil, err
 	}
-	return changed, last, nil
+	return changes, nil
 }
 
-func readChanges(ctx context.Context, tx *sql.Tx, after int64) (map[string]*tokens.Client, int64, error) {
-	var last int64
-	if err := tx.QueryRowContext(ctx, lastChange).Scan(&last); err != nil {
-		return nil, 0, fmt.Errorf("find the last change: %w", err)
+func readChanges(ctx context.Context, tx *sql.Tx, after int64, c *tokens.Changes) error {
+	var first int64
+	if err := tx.QueryRowContext(ctx, `SELECT coalesce(min(seq), 0), coalesce(max(seq), 0) FROM changes`).Scan(&first, &c.Last); err != nil {
+		return fmt.Errorf("find the last change: %w", err)
 	}
-	if last < after {
-		return nil, 0, fmt.Errorf("the store is at change %d but was at %d before: it was replaced by an older one; restart to follow it", last, after)
+	switch {
+	case c.Last < after:
+		return fmt.Errorf("the store is at change %d but was at %d before: it was replaced by an older one; restart to follow it", c.Last, after)
+	case first > after+1:
+		return tokens.ErrGap
 	}
-	ids, err := tx.QueryContext(ctx, `SELECT DISTINCT id FROM changes WHERE seq > ? AND kind = ?`, after, kindClient)
+	gone, err := changedIDs(ctx, tx, after)
 	if err != nil {
-		return nil, 0, fmt.Errorf("read the changes: %w", err)
+		return err
 	}
-	defer ids.Close()
-	changed := map[string]*tokens.Client{}
-	for ids.Next() {
-		var id string
-		if err := ids.Scan(&id); err != nil {
-			return nil, 0, fmt.Errorf("read the changes: %w", err)
+	const changed = `WHERE id IN (SELECT id FROM changes WHERE seq > ? AND kind = ?)`
+	if ids := gone[kindClient]; ids != nil {
+		c.Clients = absent[tokens.Client](ids)
+		if err := collect(ctx, tx, &c.Clients, queryClients, clientID, changed, after, kindClient); err != nil {
+			return err
 		}
-		changed[id] = nil
 	}
-	if err := ids.Err(); err != nil {
-		return nil, 0, fmt.Errorf("read the changes: %w", err)
+	if ids := gone[kindGrant]; ids != nil {
+		c.Grants = absent[tokens.Grant](ids)
+		if err := collect(ctx, tx, &c.Grants, queryGrants, grantID, changed, after, kindGrant); err != nil {
+			return err
+		}
 	}
-	clients, err := queryClients(ctx, tx, `WHERE id IN (SELECT id FROM changes WHERE seq > ? AND kind = ?)`, after, kindClient)
-	for _, c := range clients {
-		changed[c.ID] = c
+	if gone[kindFamily] != nil {
+		if err := collect(ctx, tx, &c.Families, queryFamilies, familyID, changed+` AND ended_at != 0`, after, kindFamily); err != nil {
+			return err
+		}
 	}
-	return changed, last, err
+	if ids := gone[kindAPIKey]; ids != nil {
+		c.APIKeys = absent[tokens.APIKey](ids)
+		if err := collect(ctx, tx, &c.APIKeys, queryAPIKeys, apiKeyID, changed, after, kindAPIKey); err != nil {
+			return err
+		}
+	}
+	if ids := gone[kindMove]; ids != nil {
+		c.Moves = map[tokens.MoveID]*tokens.Move{}
+		for _, id := range ids {
+			account, api, _ := strings.Cut(id, "\t")
+			c.Moves[tokens.MoveID{Account: account, API: api}] = nil
+		}
+		moves, err := queryMoves(ctx, tx, ``) // there are few
+		if err != nil {
+			return err
+		}
+		for _, m := range moves {
+			if _, changed := c.Moves[moveID(m)]; changed {
+				c.Moves[moveID(m)] = m
+			}
+		}
+	}
+	c.SigningKeys = gone[kindSigningKey] != nil
+	return nil
+}
+
+// absent says of records that they are gone, until they are found.
+func absent[R any](ids []string) map[string]*R {
+	gone := make(map[string]*R, len(ids))
+	for _, id := range ids {
+		gone[id] = nil
+	}
+	return gone
+}
+
+// changedIDs returns what changed, by kind.
+func changedIDs(ctx context.Context, tx *sql.Tx, after int64) (map[string][]string, error) {
+	rows, err := tx.QueryContext(ctx, `SELECT DISTINCT kind, id FROM changes WHERE seq > ?`, after)
+	if err != nil {
+		return nil, fmt.Errorf("read the changes: %w", err)
+	}
+	defer rows.Close()
+	ids := map[string][]string{}
+	for rows.Next() {
+		var kind, id string
+		if err := rows.Scan(&kind, &id); err != nil {
+			return nil, fmt.Errorf("read the changes: %w", err)
+		}
+		ids[kind] = append(ids[kind], id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("read the changes: %w", err)
+	}
+	return ids, nil
+}
+
+// texts keeps one copy of what many records say alike.
+type texts struct {
+	words map[string]string
+	lists map[string][]string
+}
+
+func newTexts() *texts { return &texts{map[string]string{}, map[string][]string{}} }
+
+func (t *texts) word(s string) string {
+	if known, ok := t.words[s]; ok {
+		return known
+	}
+	t.words[s] = s
+	return s
+}
+
+func (t *texts) list(s string) []string {
+	known, ok := t.lists[s]
+	if !ok {
+		known = strings.Fields(s)
+		t.lists[s] = known
+	}
+	return known
+}
+
+// Times are microseconds since 1970; 0 is no time.
+func micros(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMicro()
+}
+
+func timeOf(micros int64) time.Time {
+	if micros == 0 {
+		return time.Time{}
+	}
+	return time.UnixMicro(micros).UTC()
 }

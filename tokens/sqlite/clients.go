@@ -2,7 +2,6 @@ package sqlite
 
 import (
 	"context"
-	"crypto/sha256"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -14,8 +13,7 @@ import (
 	"github.com/tollgate-authz/tollgate/tokens"
 )
 
-// CreateClient stores a new client. Its alias may be no other client's alias or
-// ID, and its ID no other's alias: both may be sent as client_id.
+// CreateClient stores a new client, and its account where there is none of that name.
 func (db *DB) CreateClient(ctx context.Context, c *tokens.Client) error {
 	if err := check(c); err != nil {
 		return err
@@ -29,12 +27,23 @@ func (db *DB) CreateClient(ctx context.Context, c *tokens.Client) error {
 				return err
 			}
 		}
-		_, err := tx.ExecContext(ctx, `INSERT INTO clients (id, name, alias, account, plan, environment,
-			scopes, trusted_ips, token_ttl, secret_hash, created_at) VALUES (?, ?, nullif(?, ''), ?, ?, ?, ?, ?, ?, ?, ?)`,
-			c.ID, c.Name, c.Alias, c.Account, c.Plan, string(c.Environment),
-			joinScopes(c.Scopes), joinPrefixes(c.TrustedIPs), int64(c.TokenTTL/time.Second), c.SecretHash, c.CreatedAt.UnixMicro())
+		if err := db.ensureAccount(ctx, tx, c.Account, c.CreatedAt); err != nil {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, `INSERT INTO clients (id, name, alias, account, plan, environment, scopes, trusted_ips,
+			token_ttl, format, refresh, suspended, generation, ended, created_at) VALUES (?, ?, nullif(?, ''), ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+			c.ID, c.Name, c.Alias, c.Account, c.Plan, string(c.Environment), joinScopes(c.Scopes), joinPrefixes(c.TrustedIPs),
+			int64(c.TokenTTL/time.Second), string(c.Format), c.Refresh, c.Suspended, c.Generation, c.Ended, c.CreatedAt.UnixMicro())
 		if err != nil {
 			return fmt.Errorf("store the client: %w", err)
+		}
+		for i := range c.Secrets {
+			if err := addSecret(ctx, tx, c.ID, &c.Secrets[i]); err != nil {
+				return err
+			}
+		}
+		if err := db.outlive(ctx, tx, c.TokenTTL); err != nil {
+			return err
 		}
 		return db.record(ctx, tx, kindClient, c.ID)
 	})
@@ -54,24 +63,28 @@ func requireFree(ctx context.Context, tx *sql.Tx, name string, taken error) erro
 
 // Client returns the client of that ID or alias; tokens.ErrNotFound when there
 // is none.
-func (db *DB) Client(ctx context.Context, idOrAlias string) (*tokens.Client, error) {
-	return oneClient(ctx, db.reader, idOrAlias, `WHERE id = ?1 OR alias = ?1`, idOrAlias)
+func (db *DB) Client(ctx context.Context, idOrAlias string) (c *tokens.Client, err error) {
+	err = db.read(ctx, func(tx *sql.Tx) (err error) { // a client and its secrets of one moment
+		c, err = oneClient(ctx, tx, idOrAlias, byName, idOrAlias)
+		return err
+	})
+	return c, err
 }
 
 // ListClients returns every client, the oldest first.
-func (db *DB) ListClients(ctx context.Context) ([]*tokens.Client, error) {
-	return queryClients(ctx, db.reader, byCreation)
+func (db *DB) ListClients(ctx context.Context) (list []*tokens.Client, err error) {
+	err = db.read(ctx, func(tx *sql.Tx) (err error) {
+		list, err = queryClients(ctx, tx, byCreation)
+		return err
+	})
+	return list, err
 }
 
 // UpdateClient replaces the scopes or the trusted addresses of the client of that
 // ID, nil leaves them; nothing else of a client can be edited (row I2). It
 // returns the client as it is now.
 func (db *DB) UpdateClient(ctx context.Context, id string, scopes *[]string, trusted *[]netip.Prefix) (*tokens.Client, error) {
-	var c *tokens.Client
-	err := db.write(ctx, func(tx *sql.Tx) (err error) {
-		if c, err = oneClient(ctx, tx, id, `WHERE id = ?`, id); err != nil {
-			return err
-		}
+	return db.editClient(ctx, id, func(tx *sql.Tx, c *tokens.Client) error {
 		if scopes != nil {
 			c.Scopes = sorted(*scopes)
 		}
@@ -81,11 +94,32 @@ func (db *DB) UpdateClient(ctx context.Context, id string, scopes *[]string, tru
 		if err := check(c); err != nil {
 			return err
 		}
-		if _, err := tx.ExecContext(ctx, `UPDATE clients SET scopes = ?, trusted_ips = ? WHERE id = ?`,
-			joinScopes(c.Scopes), joinPrefixes(c.TrustedIPs), id); err != nil {
-			return fmt.Errorf("update the client: %w", err)
+		_, err := tx.ExecContext(ctx, `UPDATE clients SET scopes = ?, trusted_ips = ? WHERE id = ?`, joinScopes(c.Scopes), joinPrefixes(c.TrustedIPs), c.ID)
+		return err
+	})
+}
+
+// SuspendClient makes the client's secrets and tokens refused, or accepted again.
+func (db *DB) SuspendClient(ctx context.Context, id string, suspended bool) (*tokens.Client, error) {
+	return db.editClient(ctx, id, func(tx *sql.Tx, c *tokens.Client) error {
+		c.Suspended = suspended
+		_, err := tx.ExecContext(ctx, `UPDATE clients SET suspended = ? WHERE id = ?`, suspended, c.ID)
+		return err
+	})
+}
+
+// editClient changes one client, which may be named by its alias, and returns it as
+// it is then.
+func (db *DB) editClient(ctx context.Context, idOrAlias string, edit func(*sql.Tx, *tokens.Client) error) (*tokens.Client, error) {
+	var c *tokens.Client
+	err := db.write(ctx, func(tx *sql.Tx) (err error) {
+		if c, err = oneClient(ctx, tx, idOrAlias, byName, idOrAlias); err != nil {
+			return err
 		}
-		return db.record(ctx, tx, kindClient, id)
+		if err := edit(tx, c); err != nil {
+			return fmt.Errorf("change the client %s: %w", c.ID, err)
+		}
+		return db.record(ctx, tx, kindClient, c.ID)
 	})
 	if err != nil {
 		return nil, err
@@ -94,19 +128,12 @@ func (db *DB) UpdateClient(ctx context.Context, id string, scopes *[]string, tru
 }
 
 // DeleteClient removes the client of that ID, and with it all of its tokens.
-func (db *DB) DeleteClient(ctx context.Context, id string) error {
-	return db.write(ctx, func(tx *sql.Tx) error {
-		done, err := tx.ExecContext(ctx, `DELETE FROM clients WHERE id = ?`, id)
-		if err != nil {
-			return fmt.Errorf("delete the client: %w", err)
-		}
-		if n, err := done.RowsAffected(); err != nil {
-			return fmt.Errorf("delete the client: %w", err)
-		} else if n == 0 {
-			return fmt.Errorf("client %q: %w", id, tokens.ErrNotFound)
-		}
-		return db.record(ctx, tx, kindClient, id)
+func (db *DB) DeleteClient(ctx context.Context, idOrAlias string) error {
+	_, err := db.editClient(ctx, idOrAlias, func(tx *sql.Tx, c *tokens.Client) error {
+		_, err := tx.ExecContext(ctx, `DELETE FROM clients WHERE id = ?`, c.ID)
+		return err
 	})
+	return err
 }
 
 // check refuses what could not be read back, or would be nonsense to use.
@@ -115,8 +142,13 @@ func check(c *tokens.Client) error {
 	if c.ID == "" || strings.ContainsFunc(c.ID, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		faults = append(faults, fmt.Errorf("client ID %q: visible ASCII without spaces is needed", c.ID))
 	}
-	if len(c.SecretHash) != sha256.Size {
-		faults = append(faults, fmt.Errorf("a secret's hash has %d bytes, not %d: it must come from Pepper.Hash", sha256.Size, len(c.SecretHash)))
+	for i := range c.Secrets {
+		if err := checkSecret(&c.Secrets[i]); err != nil {
+			faults = append(faults, err)
+		}
+	}
+	if len(c.Secrets) > 0 && c.Secrets[0].Generation != c.Generation {
+		faults = append(faults, fmt.Errorf("the newest secret is of generation %d, and the client says %d", c.Secrets[0].Generation, c.Generation))
 	}
 	if c.CreatedAt.IsZero() {
 		faults = append(faults, errors.New("the client does not say when it was created"))
@@ -134,6 +166,8 @@ type querier interface {
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
 }
 
+const byName = `WHERE id = ?1 OR alias = ?1`
+
 const byCreation = `ORDER BY created_at, seq`
 
 func oneClient(ctx context.Context, q querier, name, where string, args ...any) (*tokens.Client, error) {
@@ -148,47 +182,66 @@ func oneClient(ctx context.Context, q querier, name, where string, args ...any) 
 }
 
 func queryClients(ctx context.Context, q querier, where string, args ...any) ([]*tokens.Client, error) {
-	rows, err := q.QueryContext(ctx, `SELECT id, name, coalesce(alias, ''), account, plan, environment,
-		scopes, trusted_ips, token_ttl, secret_hash, created_at FROM clients `+where, args...)
+	rows, err := q.QueryContext(ctx, `SELECT id, name, coalesce(alias, ''), account, plan, environment, scopes, trusted_ips,
+		token_ttl, format, refresh, suspended, generation, ended, created_at FROM clients `+where, args...)
 	if err != nil {
 		return nil, fmt.Errorf("read clients: %w", err)
 	}
 	defer rows.Close()
 	var clients []*tokens.Client
+	byID, shared := map[string]*tokens.Client{}, newTexts()
 	for rows.Next() {
-		c, err := scanClient(rows)
+		c, err := scanClient(rows, shared)
 		if err != nil {
 			return nil, fmt.Errorf("read clients: %w", err)
 		}
 		clients = append(clients, c)
+		byID[c.ID] = c
 	}
 	if err := rows.Err(); err != nil {
 		return nil, fmt.Errorf("read clients: %w", err)
 	}
-	return clients, nil
+	if len(clients) == 0 {
+		return nil, nil
+	}
+	if i := strings.Index(where, "ORDER BY"); i >= 0 {
+		where = where[:i]
+	}
+	return clients, querySecrets(ctx, q, byID, where, args...)
 }
 
-func scanClient(rows *sql.Rows) (*tokens.Client, error) {
+// scanList reads a list of trusted addresses. An entry that cannot be read is an
+// error: without it others would be trusted than was meant, perhaps everybody.
+func scanList(text string) (list []netip.Prefix, err error) {
+	for _, word := range strings.Fields(text) {
+		p, err := netip.ParsePrefix(word)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, p)
+	}
+	return list, nil
+}
+
+func scanClient(rows *sql.Rows, shared *texts) (*tokens.Client, error) {
 	var c tokens.Client
-	var environment, scopes, trusted string
+	var environment, scopes, trusted, format string
 	var ttl, created int64
-	err := rows.Scan(&c.ID, &c.Name, &c.Alias, &c.Account, &c.Plan, &environment, &scopes, &trusted, &ttl, &c.SecretHash, &created)
+	err := rows.Scan(&c.ID, &c.Name, &c.Alias, &c.Account, &c.Plan, &environment, &scopes, &trusted,
+		&ttl, &format, &c.Refresh, &c.Suspended, &c.Generation, &c.Ended, &created)
 	if err != nil {
 		return nil, err
 	}
 	if c.Environment, err = tokens.ParseEnvironment(environment); err != nil {
 		return nil, fmt.Errorf("client %s: %w", c.ID, err)
 	}
-	c.Scopes = strings.Fields(scopes)
-	for _, text := range strings.Fields(trusted) {
-		p, err := netip.ParsePrefix(text)
-		if err != nil { // a list read without this entry would trust others than meant, perhaps everybody
-			return nil, fmt.Errorf("client %s: %w", c.ID, err)
-		}
-		c.TrustedIPs = append(c.TrustedIPs, p)
+	if c.TrustedIPs, err = scanList(trusted); err != nil {
+		return nil, fmt.Errorf("client %s: %w", c.ID, err)
 	}
+	c.Account, c.Plan, c.Format = shared.word(c.Account), shared.word(c.Plan), tokens.Format(shared.word(format))
+	c.Scopes = shared.list(scopes)
 	c.TokenTTL = time.Duration(ttl) * time.Second
-	c.CreatedAt = time.UnixMicro(created).UTC()
+	c.CreatedAt = timeOf(created)
 	return &c, nil
 }
 

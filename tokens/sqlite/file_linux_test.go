@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -44,6 +45,13 @@ func TestForeignDirectory(t *testing.T) {
 		{"no file yet", "tollgate.db", nil, "the directory " + base},
 		{"no directory yet", "data/tollgate.db", nil, "the directory " + base},
 		{"a file of somebody else", "theirs.db", func(path string) error { return os.WriteFile(path, nil, 0o444) }, "the file " + filepath.Join(base, "theirs.db")},
+		{"a store of somebody else", "store.db", func(path string) error {
+			db, err := Open(t.Context(), config(path))
+			if err != nil {
+				return err
+			}
+			return errors.Join(db.Close(), os.Chmod(path, 0o444))
+		}, "the file " + filepath.Join(base, "store.db")},
 	} {
 		path := filepath.Join(base, tt.path)
 		if tt.prepare != nil {

@@ -13,60 +13,105 @@ import (
 	"github.com/tollgate-authz/tollgate/tokens"
 )
 
-// SigningKeys returns our signing keys, the newest first. That one signs; the
-// others verify what they have signed before.
+// SigningKeys returns our signing keys, the newest first. The first whose time has
+// come signs; the others are published before they do, or verify what they have
+// signed before.
 func (db *DB) SigningKeys(ctx context.Context) ([]*tokens.SigningKey, error) {
 	return db.signingKeys(ctx, db.reader)
 }
 
-// EnsureSigningKey returns the key that signs. It makes one when there is none
-// or the newest has another algorithm. Of several processes that start at once
-// one makes the key, and all get it.
-func (db *DB) EnsureSigningKey(ctx context.Context, alg string, random io.Reader, now time.Time) (*tokens.SigningKey, error) {
+// EnsureSigningKey sees to it that there is a key of that algorithm that signs or
+// will sign. Of several processes that start at once one makes it.
+func (db *DB) EnsureSigningKey(ctx context.Context, alg string, random io.Reader, lifetime time.Duration) error {
+	has := func(keys []*tokens.SigningKey) bool { return len(keys) > 0 && keys[0].Alg == alg }
 	// All keys are opened first: a new key under another encryption key than the
 	// old ones would make a store that no key opens.
 	keys, err := db.SigningKeys(ctx)
-	if err != nil {
-		return nil, err
+	if err != nil || has(keys) {
+		return err
 	}
-	if len(keys) > 0 && keys[0].Alg == alg {
-		return keys[0], nil
+	_, err = db.RotateSigningKey(ctx, tokens.Rotation{Alg: alg, Random: random, Now: db.now(), Lifetime: lifetime, Unless: has})
+	return err
+}
+
+// RotateSigningKey makes a new key. Those before it verify until the last token that
+// they can have signed has expired. It returns nil when Unless said so.
+func (db *DB) RotateSigningKey(ctx context.Context, r tokens.Rotation) (*tokens.SigningKey, error) {
+	if _, err := db.SigningKeys(ctx); err != nil {
+		return nil, err
 	}
 	if db.sealer == nil {
 		return nil, errNoKEK
 	}
-	// Drawn before the transaction: an RSA key takes long enough to keep others waiting.
-	key, err := tokens.NewSigningKey(alg, random, now.Truncate(time.Microsecond).UTC())
-	if err != nil {
-		return nil, err
+	key := r.Key
+	if key == nil {
+		var err error
+		// Drawn before the transaction: an RSA key takes long enough to keep others waiting.
+		if key, err = tokens.NewSigningKey(r.Alg, r.Random, r.Now.Truncate(time.Microsecond).UTC()); err != nil {
+			return nil, err
+		}
 	}
+	key.SignsFrom = key.CreatedAt.Add(r.Ahead)
 	sealed, err := db.seal(key)
 	if err != nil {
 		return nil, err
 	}
+	made := false
 	err = db.write(ctx, func(tx *sql.Tx) error {
-		keys, err := db.signingKeys(ctx, tx)
-		if err != nil {
-			return err
+		if r.Unless != nil {
+			keys, err := db.signingKeys(ctx, tx)
+			if err != nil || r.Unless(keys) {
+				return err
+			}
 		}
-		if len(keys) > 0 && keys[0].Alg == alg { // another process was faster
-			key = keys[0]
-			return nil
+		made = true
+		var known int
+		if err := tx.QueryRowContext(ctx, `SELECT count(*) FROM signing_keys WHERE id = ?`, key.ID).Scan(&known); err != nil {
+			return fmt.Errorf("look for the signing key: %w", err)
 		}
-		if _, err := tx.ExecContext(ctx, `INSERT INTO signing_keys (id, alg, sealed, created_at) VALUES (?, ?, ?, ?)`,
-			key.ID, key.Alg, sealed, key.CreatedAt.UnixMicro()); err != nil {
+		if known > 0 {
+			return fmt.Errorf("the signing key %s was replaced before: make a new one", key.ID)
+		}
+		var longest int64
+		if err := tx.QueryRowContext(ctx, `SELECT coalesce(max(token_ttl), 0) FROM clients`).Scan(&longest); err != nil {
+			return fmt.Errorf("find the longest token lifetime: %w", err)
+		}
+		until := key.SignsFrom.Add(max(r.Lifetime, time.Duration(longest)*time.Second, tokens.ClassicTTL) + clockSkew)
+		if _, err := tx.ExecContext(ctx, `UPDATE signing_keys SET verifies_until = ? WHERE verifies_until = 0`, micros(until)); err != nil {
+			return fmt.Errorf("retire the signing key: %w", err)
+		}
+		if _, err := tx.ExecContext(ctx, `INSERT INTO signing_keys (id, alg, sealed, created_at, signs_from, verifies_until) VALUES (?, ?, ?, ?, ?, 0)`,
+			key.ID, key.Alg, sealed, micros(key.CreatedAt), micros(key.SignsFrom)); err != nil {
 			return fmt.Errorf("store the signing key: %w", err)
 		}
 		return db.record(ctx, tx, kindSigningKey, key.ID)
 	})
-	if err != nil {
+	if err != nil || !made {
 		return nil, err
 	}
 	return key, nil
 }
 
+// clockSkew is how much longer than its longest token a key verifies: clocks differ.
+const clockSkew = time.Minute
+
+// outlive lets keys that sign until the next one does, and verify until a time that is
+// settled, verify the tokens of a client that was not there when it was.
+func (db *DB) outlive(ctx context.Context, tx *sql.Tx, ttl time.Duration) error {
+	done, err := tx.ExecContext(ctx, `UPDATE signing_keys SET verifies_until = next.signs_from + ?1
+		FROM (SELECT max(signs_from) AS signs_from FROM signing_keys WHERE verifies_until = 0) AS next
+		WHERE next.signs_from > ?2 AND verifies_until > ?2 AND verifies_until < next.signs_from + ?1`, (ttl + clockSkew).Microseconds(), micros(db.now()))
+	if err != nil {
+		return fmt.Errorf("keep the signing keys for the client's tokens: %w", err)
+	}
+	if n, err := done.RowsAffected(); err != nil || n == 0 {
+		return err
+	}
+	return db.record(ctx, tx, kindSigningKey, "")
+}
+
 func (db *DB) signingKeys(ctx context.Context, q querier) ([]*tokens.SigningKey, error) {
-	rows, err := q.QueryContext(ctx, `SELECT id, alg, sealed, created_at FROM signing_keys ORDER BY seq DESC`)
+	rows, err := q.QueryContext(ctx, `SELECT id, alg, sealed, created_at, signs_from, verifies_until FROM signing_keys ORDER BY seq DESC`)
 	if err != nil {
 		return nil, fmt.Errorf("read the signing keys: %w", err)
 	}
@@ -75,14 +120,15 @@ func (db *DB) signingKeys(ctx context.Context, q querier) ([]*tokens.SigningKey,
 	for rows.Next() {
 		var id, alg string
 		var sealed []byte
-		var created int64
-		if err := rows.Scan(&id, &alg, &sealed, &created); err != nil {
+		var created, from, until int64
+		if err := rows.Scan(&id, &alg, &sealed, &created, &from, &until); err != nil {
 			return nil, fmt.Errorf("read the signing keys: %w", err)
 		}
-		key, err := db.open(id, alg, sealed, time.UnixMicro(created).UTC())
+		key, err := db.open(id, alg, sealed, timeOf(created))
 		if err != nil {
 			return nil, fmt.Errorf("read the signing keys: %w", err)
 		}
+		key.SignsFrom, key.VerifiesUntil = timeOf(from), timeOf(until)
 		keys = append(keys, key)
 	}
 	if err := rows.Err(); err != nil {

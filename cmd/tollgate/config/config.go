@@ -23,7 +23,7 @@ import (
 //	doc       one line for the reference page and the schema
 //	default   the value when the key is left out; a list's items between spaces
 //	computed  the same in words, where Parse works it out
-//	enum      the words that are allowed; soon: those to come, refused as such
+//	enum      the words that are allowed
 //	min, max  bounds of a number or a duration; above: a bound that is not included
 //	form      what a text must look like, see forms
 //	required  true: the key must be there, and a list must not be empty
@@ -76,18 +76,37 @@ type Store struct {
 
 // Tokens says how tokens are made.
 type Tokens struct {
-	Format               string        `yaml:"format" enum:"jwt" soon:"opaque" doc:"Format of access tokens." default:"jwt"`
+	Format               string        `yaml:"format" enum:"jwt opaque" doc:"Format of access tokens, of clients that have none of their own." default:"jwt"`
 	SigningAlgorithm     string        `yaml:"signing_algorithm" enum:"ES256 EdDSA RS256" doc:"How they are signed." default:"ES256"`
 	Audience             string        `yaml:"audience" doc:"aud of the tokens made here." computed:"issuer"`
 	AccessTTL            time.Duration `yaml:"access_ttl" min:"1s" max:"8784h" doc:"Lifetime of an access token, in whole seconds." default:"1h"`
-	RefreshTTL           time.Duration `yaml:"refresh_ttl" min:"1s" doc:"Lifetime of a refresh token." default:"720h"`
+	RefreshTTL           time.Duration `yaml:"refresh_ttl" min:"1s" max:"87600h" doc:"A refresh token expires when it is not used for so long." default:"720h"`
+	RefreshMaxTTL        time.Duration `yaml:"refresh_max_ttl" min:"1s" max:"87600h" doc:"However often it is used, the client must prove itself anew after so long." default:"8760h"`
 	GenerationsPerMinute int64         `yaml:"generations_per_minute" min:"1" max:"2147483647" doc:"Successful token requests of one client a minute." default:"10"`
 }
 
 // Keys are the process's own secrets, as texts; empty: made beside the store.
 type Keys struct {
-	EncryptionKey string `yaml:"encryption_key" form:"secret" doc:"Encrypts signing keys in the store." computed:"made beside the store"`
-	Pepper        string `yaml:"pepper" form:"secret" doc:"Hashes client secrets." computed:"made beside the store"`
+	EncryptionKey string        `yaml:"encryption_key" form:"secret" doc:"Encrypts signing keys in the store." computed:"made beside the store"`
+	Pepper        string        `yaml:"pepper" form:"secret" doc:"Hashes client secrets." computed:"made beside the store"`
+	SigningKey    string        `yaml:"signing_key" form:"file" doc:"PEM file with the private key that signs, instead of one that is made in the store. To rotate, replace the file and reload."`
+	RotateEvery   time.Duration `yaml:"rotate_every" min:"0s" max:"87600h" doc:"How long a signing key signs before the next one takes over; 0s: for ever." default:"2160h"`
+}
+
+// maxKeyFile bounds a file with a private key, in bytes.
+const maxKeyFile = 64 << 10
+
+// ReadSigningKey reads keys.signing_key.
+func (c *Config) ReadSigningKey(now time.Time) (*tokens.SigningKey, error) {
+	file, err := readBounded(c.Keys.SigningKey, maxKeyFile, true)
+	if err == nil {
+		var key *tokens.SigningKey
+		if key, err = tokens.ParseSigningKey(c.Tokens.SigningAlgorithm, file, now); err == nil {
+			return key, nil
+		}
+		err = fmt.Errorf("%s: %w", c.Keys.SigningKey, err)
+	}
+	return nil, fmt.Errorf("keys.signing_key: %w", err)
 }
 
 // Format keeps the secrets out of whatever prints a Config.
@@ -191,8 +210,8 @@ type API struct {
 	Hosts        []string `yaml:"hosts" form:"host" doc:"Hosts of production: exact, *.suffix, or *."`
 	SandboxHosts []string `yaml:"sandbox_hosts" form:"host" doc:"Hosts that are the sandbox of this API."`
 	Audience     string   `yaml:"audience" doc:"Accepted in aud beside tokens.audience."`
-	Auth         string   `yaml:"auth" enum:"oauth2 none" soon:"api_key any" doc:"Which credentials are accepted. none: only the path is checked." default:"oauth2"`
-	APIKey       *APIKey  `yaml:"api_key" status:"unsupported" doc:"Where an API key is sent."`
+	Auth         string   `yaml:"auth" enum:"oauth2 api_key any none" doc:"Which credentials are accepted. none: only the path is checked." default:"oauth2"`
+	APIKey       *APIKey  `yaml:"api_key" doc:"Where an API key is sent." computed:"the header x-api-key"`
 	ForwardToken bool     `yaml:"forward_token" doc:"false: the upstream does not see the credential." default:"true"`
 	AllowInPath  []string `yaml:"allow_in_path" enum:"; %2f" doc:"What may stand in a path although it is refused by default."`
 	CORS         *CORS    `yaml:"cors" doc:"For the generated Envoy front."`
@@ -202,9 +221,12 @@ type API struct {
 
 // APIKey says where an API key is sent.
 type APIKey struct {
-	Header string `yaml:"header" doc:"Header with the key."`
-	Query  string `yaml:"query" doc:"Query parameter with the key."`
+	Header string `yaml:"header" form:"header" doc:"Header with the key."`
+	Query  string `yaml:"query" form:"parameter" doc:"Query parameter with the key; it is removed from what the upstream sees, as is the header."`
 }
+
+// TakesAPIKeys reports whether API keys open the API.
+func (a *API) TakesAPIKeys() bool { return a.Auth == "api_key" || a.Auth == "any" }
 
 // CORS says which pages may call.
 type CORS struct {

@@ -51,6 +51,11 @@ func (r *reader) compute(c *Config) {
 			c.Trust[i].Account = c.Trust[i].Issuer
 		}
 	}
+	for i := range c.APIs {
+		if a := &c.APIs[i]; a.TakesAPIKeys() && a.APIKey == nil {
+			a.APIKey = &APIKey{Header: "x-api-key"}
+		}
+	}
 	if c.Plans["default"] == nil && !r.places["plans"].broken {
 		if c.Plans == nil {
 			c.Plans = map[string]*Plan{}

@@ -17,7 +17,6 @@ type field struct {
 	computed string // the default in words
 	form     *form  // of the text, of a list's items, or of a map's keys
 	enum     []string
-	soon     []string
 	least    *bound
 	most     *bound
 	required bool
@@ -55,7 +54,7 @@ func fieldsOf(t reflect.Type) []field {
 		f := field{
 			index: i, typ: sf.Type, name: name, doc: sf.Tag.Get("doc"),
 			def: sf.Tag.Get("default"), computed: sf.Tag.Get("computed"), status: sf.Tag.Get("status"),
-			enum: strings.Fields(sf.Tag.Get("enum")), soon: strings.Fields(sf.Tag.Get("soon")),
+			enum:     strings.Fields(sf.Tag.Get("enum")),
 			required: sf.Tag.Get("required") == "true",
 		}
 		if key := sf.Tag.Get("form"); key != "" {

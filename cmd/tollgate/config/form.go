@@ -45,6 +45,14 @@ var forms = map[string]*form{
 		label: "issuer", pattern: `^\S+$`,
 		want: "the issuer is needed as it stands in the iss of its tokens, without spaces",
 	},
+	"header": {
+		label: "header", pattern: `^[A-Za-z0-9-]{1,64}$`, read: readHeader,
+		want: "the name of a header is needed, like x-api-key",
+	},
+	"parameter": {
+		label: "query parameter", pattern: `^[A-Za-z0-9._~-]{1,64}$`,
+		want: "the name of a query parameter is needed, like api_key: up to 64 letters, digits and . _ ~ -",
+	},
 	"price": {
 		label: "amount", pattern: `^(0|[1-9][0-9]{0,11})(\.[0-9]{1,6})?$`,
 		want: `an amount is needed, like "0.02": not negative, with up to 6 decimals`,
@@ -153,6 +161,19 @@ func readSecret(f *form, text, _ string) (string, error) {
 		return "", fmt.Errorf("%d characters are too few; %s", n, f.want)
 	}
 	return text, nil
+}
+
+// readHeader refuses the headers that have another meaning already.
+func readHeader(f *form, text, _ string) (string, error) {
+	name := strings.ToLower(text)
+	switch {
+	case !regexp.MustCompile(f.pattern).MatchString(text):
+		return "", f.bad(text)
+	case slices.Contains([]string{"authorization", "cookie", "host", "x-forwarded-for", "x-request-id", "content-type", "content-length"}, name),
+		strings.HasPrefix(name, "x-tollgate-"), strings.HasPrefix(name, "x-envoy-"):
+		return "", fmt.Errorf("%s has another meaning; name a header of its own, like x-api-key", show(text))
+	}
+	return name, nil
 }
 
 func readHost(_ *form, text, _ string) (string, error) { return route.CanonicalHost(text) }

@@ -64,6 +64,9 @@ func (r *reader) parse(name string, data []byte, dir string) (*Config, Faults) {
 		c.warn("apis is empty: every request is refused")
 	}
 	for i := range c.APIs {
+		if c.APIs[i].APIKey != nil && !c.APIs[i].TakesAPIKeys() {
+			c.warn("apis." + c.APIs[i].Name + ": api_key is not read with auth: " + c.APIs[i].Auth + "; write auth: api_key or auth: any to accept API keys")
+		}
 		if c.APIs[i].Auth == "none" && len(c.APIs[i].Routes) == 0 {
 			c.warn("apis." + c.APIs[i].Name + ": auth: none opens routes, and the API has none: its hosts refuse every request; add match: / to open them")
 		}

@@ -82,9 +82,9 @@ func TestFullExampleLoads(t *testing.T) {
 		Enforce: true,
 		Tokens: Tokens{
 			Format: "jwt", SigningAlgorithm: "ES256", Audience: "http://127.0.0.1:8180",
-			AccessTTL: time.Hour, RefreshTTL: 720 * time.Hour, GenerationsPerMinute: 10,
+			AccessTTL: time.Hour, RefreshTTL: 720 * time.Hour, RefreshMaxTTL: 8760 * time.Hour, GenerationsPerMinute: 10,
 		},
-		Keys: Keys{EncryptionKey: "0123456789abcdef0123456789abcdef-kek", Pepper: "0123456789abcdef0123456789abcdef-pepper"},
+		Keys: Keys{EncryptionKey: "0123456789abcdef0123456789abcdef-kek", Pepper: "0123456789abcdef0123456789abcdef-pepper", RotateEvery: 2160 * time.Hour},
 		Trust: []Trust{{
 			Issuer: "https://idp.example.com/", JWKSURI: "https://idp.example.com/jwks.json",
 			Audiences: []string{"https://api.example.com"}, Algorithms: []string{"RS256", "ES256"},
@@ -101,11 +101,11 @@ func TestFullExampleLoads(t *testing.T) {
 		},
 		APIs: []API{{
 			Name: "contacts", Hosts: []string{"api.example.com"}, SandboxHosts: []string{"sandbox.example.com"},
-			Audience: "https://api.example.com", Auth: "oauth2", ForwardToken: true, AllowInPath: []string{},
+			Audience: "https://api.example.com", Auth: "any", APIKey: &APIKey{Header: "x-api-key", Query: "api_key"}, ForwardToken: true, AllowInPath: []string{},
 			CORS: &CORS{AllowOrigins: []string{"https://app.example.com"}},
 			Routes: []Route{
-				{Match: "GET /v1/contacts/{id}", Name: "contacts.get", Scopes: []string{"contacts:read"}, Source: "testdata/full.yaml:62:9"},
-				{Match: "POST /v1/contacts", AnyScope: []string{"contacts:write", "contacts:admin"}, Price: "0.02", Plan: "strict", Source: "testdata/full.yaml:65:9"},
+				{Match: "GET /v1/contacts/{id}", Name: "contacts.get", Scopes: []string{"contacts:read"}, Source: "testdata/full.yaml:63:9"},
+				{Match: "POST /v1/contacts", AnyScope: []string{"contacts:write", "contacts:admin"}, Price: "0.02", Plan: "strict", Source: "testdata/full.yaml:66:9"},
 			},
 			Source: "testdata/full.yaml:53:5",
 		}},
@@ -129,8 +129,9 @@ func TestDefaultsAreThoseOfTheContract(t *testing.T) {
 		Enforce: true,
 		Tokens: Tokens{
 			Format: "jwt", SigningAlgorithm: "ES256", Audience: "http://127.0.0.1:8180",
-			AccessTTL: time.Hour, RefreshTTL: 720 * time.Hour, GenerationsPerMinute: 10,
+			AccessTTL: time.Hour, RefreshTTL: 720 * time.Hour, RefreshMaxTTL: 8760 * time.Hour, GenerationsPerMinute: 10,
 		},
+		Keys: Keys{RotateEvery: 2160 * time.Hour},
 		Trust: []Trust{{
 			Issuer: "https://idp.example.com", Audiences: []string{"a"}, Algorithms: []string{"RS256", "ES256"},
 			Typ: []string{"at+jwt"}, Leeway: 30 * time.Second, ScopeClaim: "scope", ClientClaim: "azp",

@@ -107,8 +107,6 @@ func (f *field) word(text string) (string, error) {
 	switch {
 	case len(f.enum) == 0 || slices.Contains(f.enum, text):
 		return text, nil
-	case slices.Contains(f.soon, text):
-		return "", fmt.Errorf("%s is not supported yet; %s", show(text), f.want())
 	case slices.Contains(f.enum, lower) && strings.HasPrefix(text, "%"): // escapes have no case
 		return lower, nil
 	}

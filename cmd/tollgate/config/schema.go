@@ -132,8 +132,6 @@ func (f *field) sentence() string {
 		return f.doc + " Not supported yet."
 	case f.status == unenforced:
 		return f.doc + " Accepted, but not enforced yet."
-	case len(f.soon) > 0:
-		return f.doc + " Not supported yet: " + strings.Join(f.soon, ", ") + "."
 	}
 	return f.doc
 }

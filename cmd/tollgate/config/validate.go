@@ -21,6 +21,11 @@ func (r *reader) validate(c *Config) {
 	if c.Tokens.AccessTTL%time.Second != 0 {
 		r.fault("tokens.access_ttl", "the lifetime has a part of a second, which expires_in cannot say; write whole seconds")
 	}
+	if r.files && c.Keys.SigningKey != "" && r.wrote("keys.signing_key") {
+		if _, err := c.ReadSigningKey(time.Time{}); err != nil {
+			r.fault("keys.signing_key", "%s", strings.TrimPrefix(err.Error(), "keys.signing_key: "))
+		}
+	}
 	r.trusted(c)
 	for _, name := range slices.Sorted(maps.Keys(c.Plans)) {
 		if p := c.Plans[name]; p != nil && p.Burst != nil {
@@ -184,6 +189,9 @@ func (r *reader) apis(c *Config) {
 		r.name(apis, a.Name, path+".name", "an API")
 		if len(a.Hosts)+len(a.SandboxHosts) == 0 && !r.places[path+".sandbox_hosts"].broken {
 			r.fault(path+".hosts", "the API has no host; write at least one in hosts or sandbox_hosts")
+		}
+		if k := path + ".api_key"; a.APIKey != nil && *a.APIKey == (APIKey{}) && !r.places[k+".header"].broken && !r.places[k+".query"].broken {
+			r.fault(k, "it names no place; write header: x-api-key, or query: api_key, or both")
 		}
 		for j := range a.Routes {
 			r.route(c, a, &a.Routes[j], index(path+".routes", j))

@@ -1,0 +1,262 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tollgate-authz/tollgate/cmd/tollgate/config"
+	"github.com/tollgate-authz/tollgate/tokens"
+	"github.com/tollgate-authz/tollgate/tokens/sqlite"
+)
+
+func (a *app) apiKeyCommand() *cobra.Command {
+	return group("api-key", "Create, list and delete API keys", a.apiKeyCreate(), a.apiKeyList(), a.apiKeyDelete(), a.apiKeyMoves())
+}
+
+// apiKeyView is an API key as commands print it.
+type apiKeyView struct {
+	ID          string   `json:"id"`
+	Key         string   `json:"api_key,omitempty"`
+	Name        string   `json:"name"`
+	Account     string   `json:"account"`
+	Environment string   `json:"environment"`
+	Plan        string   `json:"plan"`
+	Scopes      []string `json:"scopes"`
+	TrustedIPs  []string `json:"ip_allow"`
+	APIs        []string `json:"apis,omitempty"`
+	CreatedAt   string   `json:"created_at"`
+	ExpiresAt   string   `json:"expires_at,omitempty"`
+}
+
+func describeAPIKey(k *tokens.APIKey) apiKeyView {
+	v := apiKeyView{
+		ID: k.ID, Name: k.Name, Account: k.Account, Environment: string(k.Environment), Plan: k.Plan, Scopes: append([]string{}, k.Scopes...),
+		TrustedIPs: prefixTexts(k.TrustedIPs), APIs: k.APIs, CreatedAt: k.CreatedAt.UTC().Format(time.RFC3339),
+	}
+	if !k.ExpiresAt.IsZero() {
+		v.ExpiresAt = k.ExpiresAt.UTC().Format(time.RFC3339)
+	}
+	return v
+}
+
+// apiKeyFlags are what api-key create takes.
+type apiKeyFlags struct {
+	key         tokens.APIKey
+	ips         []string
+	environment string
+	ttl         time.Duration
+}
+
+func (a *app) apiKeyCreate() *cobra.Command {
+	var f apiKeyFlags
+	c := a.outputFlag(&cobra.Command{
+		Use: "create --name NAME", Short: "Create an API key; prints it, this once", Args: cobra.NoArgs,
+		Long: `Create an API key and print it, this once. It opens APIs with auth: api_key or
+auth: any, until its account uses OAuth 2.0 there.`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if cmd.Flags().Changed("ip") && len(f.ips) == 0 {
+				return usageError{errNoIP}
+			}
+			return a.createAPIKey(cmd.Context(), &f)
+		},
+	})
+	flags := c.Flags()
+	flags.StringVar(&f.key.Name, "name", "", "`NAME` for people")
+	flags.StringSliceVar(&f.key.Scopes, "scope", nil, "`SCOPE` that it has; several, or separated by commas")
+	flags.StringSliceVar(&f.ips, "ip", nil, "trusted address or range (`CIDR`); none: anywhere")
+	flags.StringSliceVar(&f.key.APIs, "api", nil, "`API` of the configuration that it opens; several (default: all that take API keys)")
+	flags.StringVar(&f.key.Plan, "plan", "default", "`PLAN` of the configuration whose limits apply")
+	flags.StringVar(&f.environment, "environment", "production", "`ENVIRONMENT`: production or sandbox")
+	flags.StringVar(&f.key.Account, "account", tokens.DefaultAccount, "`ACCOUNT` it belongs to")
+	flags.DurationVar(&f.ttl, "ttl", 0, "how long it works (`DURATION`; default: until it is deleted)")
+	return c
+}
+
+func (a *app) createAPIKey(ctx context.Context, f *apiKeyFlags) error {
+	k := &f.key
+	var faults []error
+	var err error
+	k.TrustedIPs, err = parseIPs(f.ips)
+	faults = append(faults, err)
+	k.Environment, err = tokens.ParseEnvironment(f.environment)
+	faults = append(faults, err)
+	k.Scopes, k.CreatedAt = tidyScopes(k.Scopes), time.Now()
+	switch {
+	case f.ttl < 0:
+		faults = append(faults, errors.New("--ttl is negative: a time such as 720h is needed"))
+	case f.ttl > 0:
+		k.ExpiresAt = k.CreatedAt.Add(f.ttl)
+	}
+	if err == nil {
+		faults = append(faults, k.Validate()...)
+	}
+	if err := errors.Join(faults...); err != nil {
+		return usageError{err}
+	}
+	c, _, err := a.loadConfig()
+	if err != nil {
+		return err
+	}
+	if err := requirePlan(c, k.Plan); err != nil {
+		return err
+	}
+	opens, err := apisFor(c, k.APIs)
+	if err != nil {
+		return err
+	}
+	return withStoreOf(ctx, c, func(_ *config.Config, _ secrets, db *sqlite.DB) error {
+		key, hash, id, err := tokens.NewAPIKey(rand.Reader)
+		if err != nil {
+			return err
+		}
+		k.ID, k.Hash = id, hash
+		if err := db.CreateAPIKey(ctx, k, opens); err != nil {
+			return err
+		}
+		if a.wantJSON() {
+			view := describeAPIKey(k)
+			view.Key = key.Reveal()
+			return a.printJSON(view)
+		}
+		a.printf("id:      %s\napi_key: %s\n", id, key.Reveal())
+		_, _ = fmt.Fprintln(a.err, "The key is shown this once: keep it now.")
+		return nil
+	})
+}
+
+// apisFor returns the APIs that a key opens which is made for the named ones.
+func apisFor(c *config.Config, named []string) ([]string, error) {
+	var all []string
+	for i := range c.APIs {
+		if c.APIs[i].TakesAPIKeys() {
+			all = append(all, c.APIs[i].Name)
+		}
+	}
+	if len(all) == 0 {
+		return nil, usageError{errors.New("no API of the configuration takes API keys: write auth: api_key or auth: any for one")}
+	}
+	for _, name := range named {
+		if !slices.Contains(all, name) {
+			return nil, usageError{fmt.Errorf("--api %q does not take API keys; there are: %s", name, strings.Join(all, ", "))}
+		}
+	}
+	if len(named) > 0 {
+		return named, nil
+	}
+	return all, nil
+}
+
+func (a *app) apiKeyList() *cobra.Command {
+	return a.outputFlag(&cobra.Command{
+		Use: "list", Short: "List the API keys", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			views := []apiKeyView{}
+			err := a.withStore(cmd.Context(), func(_ *config.Config, _ secrets, db *sqlite.DB) error {
+				keys, err := db.ListAPIKeys(cmd.Context())
+				for _, k := range keys {
+					views = append(views, describeAPIKey(k))
+				}
+				return err
+			})
+			switch {
+			case err != nil && !errors.Is(err, errNoStore):
+				return err
+			case a.wantJSON():
+				return a.printJSON(views)
+			}
+			w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
+			_, _ = fmt.Fprintln(w, "ID\tNAME\tACCOUNT\tENVIRONMENT\tPLAN\tSCOPES\tAPIS\tTRUSTED IPS\tCREATED\tEXPIRES")
+			for _, v := range views {
+				apis, expires := strings.Join(v.APIs, ","), v.ExpiresAt
+				if apis == "" {
+					apis = "all"
+				}
+				if expires == "" {
+					expires = "never"
+				}
+				_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", v.ID, v.Name, v.Account, v.Environment, v.Plan,
+					strings.Join(v.Scopes, ","), apis, orAnywhere(v.TrustedIPs), v.CreatedAt, expires)
+			}
+			return w.Flush()
+		},
+	})
+}
+
+func (a *app) apiKeyDelete() *cobra.Command {
+	return &cobra.Command{
+		Use: "delete ID", Short: "Delete an API key; it is refused at once", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.withStore(cmd.Context(), func(_ *config.Config, _ secrets, db *sqlite.DB) error {
+				if err := db.DeleteAPIKey(cmd.Context(), args[0]); err != nil {
+					return err
+				}
+				a.printf("deleted %s; it is refused from now on\n", args[0])
+				return nil
+			})
+		},
+	}
+}
+
+// moveView is the mark that an account's API keys are refused at an API.
+type moveView struct {
+	Account string `json:"account"`
+	API     string `json:"api"`
+	Client  string `json:"client_id"`
+	At      string `json:"at"`
+}
+
+func (a *app) apiKeyMoves() *cobra.Command {
+	list := a.outputFlag(&cobra.Command{
+		Use: "list", Short: "List where API keys are refused because their account uses OAuth 2.0", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			views := []moveView{}
+			err := a.withStore(cmd.Context(), func(_ *config.Config, _ secrets, db *sqlite.DB) error {
+				moves, err := db.ListMoves(cmd.Context())
+				for _, m := range moves {
+					views = append(views, moveView{m.Account, m.API, m.Client, m.At.UTC().Format(time.RFC3339)})
+				}
+				return err
+			})
+			switch {
+			case err != nil && !errors.Is(err, errNoStore):
+				return err
+			case a.wantJSON():
+				return a.printJSON(views)
+			}
+			w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
+			_, _ = fmt.Fprintln(w, "ACCOUNT\tAPI\tFIRST CLIENT\tSINCE")
+			for _, v := range views {
+				_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", v.Account, v.API, v.Client, v.At)
+			}
+			return w.Flush()
+		},
+	})
+	var id tokens.MoveID
+	undo := &cobra.Command{
+		Use: "undo --account ACCOUNT --api API", Short: "Accept an account's API keys at an API again", Args: cobra.NoArgs,
+		Long: `Accept an account's API keys at an API again, until its next OAuth 2.0 request there.`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if id.Account == "" || id.API == "" {
+				return usageError{errors.New("--account and --api are needed; see: api-key moves list")}
+			}
+			return a.withStore(cmd.Context(), func(_ *config.Config, _ secrets, db *sqlite.DB) error {
+				if err := db.DeleteMove(cmd.Context(), id); err != nil {
+					return err
+				}
+				a.printf("API keys of %s are accepted at %s again\n", id.Account, id.API)
+				return nil
+			})
+		},
+	}
+	undo.Flags().StringVar(&id.Account, "account", "", "`ACCOUNT` whose keys are refused")
+	undo.Flags().StringVar(&id.API, "api", "", "`API` at which they are")
+	return group("moves", "Where API keys gave way to OAuth 2.0", list, undo)
+}

@@ -1,0 +1,70 @@
+package endpoint
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/tollgate-authz/tollgate/tokens"
+)
+
+// issue makes the tokens of a request that was granted, counts them, and has what of
+// them must be known stored before anybody sees them. A JWT without a refresh token
+// beside it writes nothing at all.
+func (e *endpoint) issue(ctx context.Context, g *grant, store func(context.Context, *tokens.Family, *tokens.Grant) error) error {
+	claims := tokens.Claims{
+		Client: g.client.ID, Audience: g.audience, Scopes: g.scopes, Generation: g.generation, IssuedAt: g.now, TTL: g.lifetime(),
+	}
+	if f := g.family; f != nil {
+		claims.Family = f.ID
+		f.Generation, f.RotatedAt = g.generation, g.now
+		f.IdleUntil, f.TokensUntil = g.now.Add(g.settings.RefreshTTL), g.now.Add(claims.TTL)
+		var err error
+		if g.next, err = e.Pepper.RefreshToken(f.ID, f.Counter); err != nil {
+			return err
+		}
+	}
+	record, err := e.makeAccessToken(g, claims)
+	if err != nil {
+		return err
+	}
+	done, err := e.turns.take(ctx, g.client.ID)
+	if err != nil {
+		return err
+	}
+	defer done()
+	if g.family == nil && record == nil {
+		return e.generations(e.Limits.Take, g)
+	}
+	// Only what succeeds is counted (row I4): were failures of the store counted too,
+	// it would refuse its clients for a minute after it is back.
+	if err := e.generations(e.Limits.Look, g); err != nil {
+		return err
+	}
+	if err := store(ctx, g.family, record); err != nil {
+		return err
+	}
+	// It is this client's turn: the limit is as it was. Should another client have
+	// taken the last room in the table, this one token is not counted, for what it
+	// was bought with is spent.
+	_ = e.generations(e.Limits.Take, g)
+	return nil
+}
+
+// makeAccessToken makes a token of the client's format, and its record where it
+// needs one.
+func (e *endpoint) makeAccessToken(g *grant, c tokens.Claims) (record *tokens.Grant, err error) {
+	format := g.format()
+	if format == tokens.JWT {
+		g.access, err = e.Keys.Issue(c)
+		return nil, err
+	}
+	bearer, hash, id, err := tokens.NewOpaqueToken(format, e.Random)
+	if err != nil {
+		return nil, fmt.Errorf("make an access token: %w", err)
+	}
+	g.access = tokens.AccessToken{Bearer: bearer, ID: id, ExpiresIn: c.TTL}
+	return &tokens.Grant{
+		ID: id, Client: c.Client, Hash: hash, Family: c.Family, Generation: c.Generation, Scopes: c.Scopes, Audience: c.Audience,
+		CreatedAt: c.IssuedAt, ExpiresAt: c.IssuedAt.Add(c.TTL),
+	}, nil
+}

@@ -1,0 +1,87 @@
+package tokens
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"time"
+)
+
+// Grant is an access token that must be known here: an opaque one, or a JWT that
+// was revoked. JWTs that are as they were signed need no record. A *Grant is never
+// changed once published.
+type Grant struct {
+	ID         string            // the token's jti
+	Client     string            // ID of the client it was issued to
+	Hash       [sha256.Size]byte // SHA-256 of an opaque token, which is too long to be guessed; zero for a JWT
+	Family     string            // ID of the family it belongs to; empty: none
+	Generation int64             // of the secret it was made with
+	Scopes     []string
+	Audience   string
+	CreatedAt  time.Time
+	ExpiresAt  time.Time
+	RevokedAt  time.Time // zero: it was not
+}
+
+// IsOpaque tells a token that is only known by its hash from a JWT.
+func (g *Grant) IsOpaque() bool { return g.Hash != [sha256.Size]byte{} }
+
+// opaquePrefix marks access tokens for people and secret scanners.
+const opaquePrefix = "tga_"
+
+// NewOpaqueToken draws an opaque access token: 256 bits, in the classic format 142.
+func NewOpaqueToken(format Format, random io.Reader) (token Secret, hash [sha256.Size]byte, id string, err error) {
+	var text string
+	if format == Classic {
+		text, err = drawText(classicToken, random)
+	} else {
+		text, err = drawBytes(32, random)
+		text = opaquePrefix + text
+	}
+	if err == nil {
+		id, err = newID(random)
+	}
+	if err != nil {
+		return "", hash, "", fmt.Errorf("draw an opaque token: %w", err)
+	}
+	return Secret(text), sha256.Sum256([]byte(text)), id, nil
+}
+
+// Family is what a refresh token stands for: one grant to a client, which lives on
+// from one pair of tokens to the next. Of its refresh tokens only the most recent
+// one works (row D4); another one is proof that one of them was stolen, and ends
+// the family with its access tokens (RFC 9700 section 4.14.2).
+type Family struct {
+	ID         string
+	Client     string // ID
+	Generation int64  // of the secret that was used last
+	Scopes     []string
+	Audience   string
+	Counter    uint32 // of the refresh token that works; the first is 1
+	CreatedAt  time.Time
+	RotatedAt  time.Time // when that refresh token was made
+	IdleUntil  time.Time // when it expires if it is not used
+	ExpiresAt  time.Time // when the family ends in any case
+	EndedAt    time.Time // zero: it was not ended
+	// TokensUntil is when the last of its access tokens expires.
+	TokensUntil time.Time
+}
+
+// Live reports whether the family's refresh token works at now.
+func (f *Family) Live(now time.Time) bool {
+	return f.EndedAt.IsZero() && now.Before(f.IdleUntil) && now.Before(f.ExpiresAt)
+}
+
+// Record is what must be known of the token once it is revoked.
+func (t *Token) Record() *Grant {
+	g := &Grant{
+		ID: t.ID, Client: t.ClientID, Family: t.Family, Generation: t.Generation, Scopes: t.Scopes, CreatedAt: t.Issued, ExpiresAt: t.Expires,
+	}
+	if len(t.Audience) > 0 {
+		g.Audience = t.Audience[0]
+	}
+	if t.opaque {
+		g.Hash = t.digest
+	}
+	return g
+}

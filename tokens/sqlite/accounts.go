@@ -1,0 +1,65 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/tollgate-authz/tollgate/tokens"
+)
+
+// CreateAccount stores a new account.
+func (db *DB) CreateAccount(ctx context.Context, a *tokens.Account) error {
+	if err := errors.Join(a.Validate()...); err != nil {
+		return err
+	}
+	return db.write(ctx, func(tx *sql.Tx) error {
+		done, err := tx.ExecContext(ctx, `INSERT INTO accounts (name, zone, created_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING`, a.Name, a.Zone, micros(a.CreatedAt))
+		if err != nil {
+			return fmt.Errorf("store the account: %w", err)
+		}
+		if n, err := done.RowsAffected(); err != nil {
+			return fmt.Errorf("store the account: %w", err)
+		} else if n == 0 {
+			return fmt.Errorf("account %q: %w", a.Name, tokens.ErrExists)
+		}
+		return db.record(ctx, tx, kindAccount, a.Name)
+	})
+}
+
+// ensureAccount makes the account of a new credential where there is none.
+func (db *DB) ensureAccount(ctx context.Context, tx *sql.Tx, name string, now time.Time) error {
+	done, err := tx.ExecContext(ctx, `INSERT INTO accounts (name, zone, created_at) VALUES (?, '', ?) ON CONFLICT DO NOTHING`, name, micros(now))
+	if err != nil {
+		return fmt.Errorf("store the account: %w", err)
+	}
+	if n, err := done.RowsAffected(); err != nil || n == 0 {
+		return err
+	}
+	return db.record(ctx, tx, kindAccount, name)
+}
+
+// ListAccounts returns all accounts by name.
+func (db *DB) ListAccounts(ctx context.Context) ([]*tokens.Account, error) {
+	rows, err := db.reader.QueryContext(ctx, `SELECT name, zone, created_at FROM accounts ORDER BY name`)
+	if err != nil {
+		return nil, fmt.Errorf("read accounts: %w", err)
+	}
+	defer rows.Close()
+	var accounts []*tokens.Account
+	for rows.Next() {
+		var a tokens.Account
+		var created int64
+		if err := rows.Scan(&a.Name, &a.Zone, &created); err != nil {
+			return nil, fmt.Errorf("read accounts: %w", err)
+		}
+		a.CreatedAt = timeOf(created)
+		accounts = append(accounts, &a)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("read accounts: %w", err)
+	}
+	return accounts, nil
+}

@@ -1,0 +1,59 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"time"
+
+	"github.com/tollgate-authz/tollgate/tokens"
+)
+
+// keepChanges is how far the feed reaches back. A registry that is further behind
+// is loaded anew (tokens.ErrGap).
+const keepChanges = time.Hour
+
+// pruneBatch bounds how many rows go in one transaction: others wait meanwhile.
+const pruneBatch = 2000
+
+// Prune deletes what has expired and no longer decides about anything. It reports
+// how many rows are gone.
+func (db *DB) Prune(ctx context.Context) (pruned int64, err error) {
+	now := db.now()
+	for _, p := range []struct {
+		where  string
+		before time.Time
+	}{
+		// An opaque token is told apart from one that never was for a while; a JWT
+		// tells itself that it has expired.
+		{`grants WHERE id IN (SELECT id FROM grants WHERE expires_at < ?1 AND hash IS NOT NULL LIMIT ?2)`, now.Add(-tokens.KeepExpired)},
+		{`grants WHERE id IN (SELECT id FROM grants WHERE expires_at < ?1 AND hash IS NULL LIMIT ?2)`, now},
+		{`families WHERE id IN (SELECT id FROM families WHERE tokens_until < ?1 AND (ended_at != 0 OR idle_until < ?1 OR expires_at < ?1) LIMIT ?2)`, now},
+		{`client_secrets WHERE until != 0 AND until < ?1 AND ?2`, now},
+		{`signing_keys WHERE verifies_until != 0 AND verifies_until < ?1 AND ?2`, now},
+		{`changes WHERE seq IN (SELECT seq FROM changes WHERE at < ?1 AND seq < (SELECT max(seq) FROM changes) LIMIT ?2)`, now.Add(-keepChanges)},
+	} {
+		for {
+			n, err := db.prune(ctx, p.where, p.before)
+			if pruned += n; err != nil {
+				return pruned, err
+			}
+			if n < pruneBatch {
+				break
+			}
+		}
+	}
+	return pruned, nil
+}
+
+func (db *DB) prune(ctx context.Context, where string, before time.Time) (n int64, err error) {
+	err = db.write(ctx, func(tx *sql.Tx) error {
+		done, err := tx.ExecContext(ctx, `DELETE FROM `+where, before.UnixMicro(), pruneBatch)
+		if err != nil {
+			return fmt.Errorf("prune what has expired: %w", err)
+		}
+		n, err = done.RowsAffected()
+		return err
+	})
+	return n, err
+}
