@@ -11,7 +11,8 @@ for (const clientAuth of [client.ClientSecretBasic(CLIENT_SECRET), client.Client
   const call = (token, method, url) => client.fetchProtectedResource(config, token.access_token, url, method)
 
   const all = await client.clientCredentialsGrant(config)
-  assert.equal(all.expiresIn(), 3600)
+  const left = all.expiresIn() // counted down from the moment the answer came
+  assert.ok(left > 3500 && left <= 3600, left)
   assert.equal(all.scope, 'contacts:read contacts:write')
   const response = await call(all, 'GET', contact)
   assert.equal(response.status, 200)
