@@ -93,6 +93,9 @@ func TestI5_APIKeys(t *testing.T) {
 		"key and token at the API of keys":      {at("keys.example.com", "/v1/7", "x-other-key", key).with(bearer), "R1"},
 		"token where only keys are":             {at("keys.example.com", "/v1/7", "", "").with(bearer), "R1"},
 		"nothing":                               {at("mixed.example.com", "/v1/7", "", ""), "R1"},
+		"key, its parameter escaped":            {at("mixed.example.com", "/v1/7?api%5Fkey="+key, "", ""), "R1"},
+		"token and key, its parameter escaped":  {at("mixed.example.com", "/v1/7?%61pi_key="+key, "", "").with(bearer), "R1"},
+		"key, and an empty parameter":           {at("mixed.example.com", "/v1/7?api_key=", "x-api-key", key), ""},
 		"empty header":                          {Request{Method: "GET", Host: "mixed.example.com", Path: "/v1/7", APIKeys: []Header{{"x-api-key", ""}}}, "R1"},
 		"junk":                                  {at("mixed.example.com", "/v1/7", "x-api-key", key[:len(key)-1]+"!"), "R1"},
 		"unknown":                               {at("mixed.example.com", "/v1/7", "x-api-key", strange(t)), "R1"},
@@ -151,6 +154,11 @@ func TestI5_OAuthEndsAPIKeys(t *testing.T) {
 		wantCode(t, what, w.gate.Check(t.Context(), at("mixed.example.com", path, "", "").with(bearer)), code)
 	}
 	bearer := w.token(t, "contacts:read")
+	trial := *w.client
+	trial.Environment = tokens.Sandbox
+	w.publish(t, &trial)
+	wantCode(t, "in the sandbox", w.gate.Check(t.Context(), at("mixed-sandbox.example.com", "/v1/7", "", "").with(bearer)), "")
+	w.publish(t, w.client)
 	byToken("a refused request", "/v1/7", w.token(t), "R6")
 	byToken("no such route", "/v2/7", bearer, "R6")
 	wantCode(t, "at another API", w.gate.Check(t.Context(), get("/v1/free", bearer)), "")

@@ -65,6 +65,9 @@ auth: any, until its account uses OAuth 2.0 there.`,
 			if cmd.Flags().Changed("ip") && len(f.ips) == 0 {
 				return usageError{errNoIP}
 			}
+			if cmd.Flags().Changed("ttl") && f.ttl == 0 {
+				return usageError{errors.New("--ttl is 0: a time such as 720h is needed; leave the flag out for a key that works until it is deleted")}
+			}
 			return a.createAPIKey(cmd.Context(), &f)
 		},
 	})
@@ -121,6 +124,9 @@ func (a *app) createAPIKey(ctx context.Context, f *apiKeyFlags) error {
 		if err := db.CreateAPIKey(ctx, k, opens); err != nil {
 			return err
 		}
+		if err := a.warnOfMoves(ctx, db, k.Account, opens); err != nil {
+			return err
+		}
 		if a.wantJSON() {
 			view := describeAPIKey(k)
 			view.Key = key.Reveal()
@@ -130,6 +136,17 @@ func (a *app) createAPIKey(ctx context.Context, f *apiKeyFlags) error {
 		_, _ = fmt.Fprintln(a.err, "The key is shown this once: keep it now.")
 		return nil
 	})
+}
+
+// warnOfMoves names the APIs at which a new key is refused from the start.
+func (a *app) warnOfMoves(ctx context.Context, db *sqlite.DB, account string, opens []string) error {
+	moves, err := db.ListMoves(ctx)
+	for _, m := range moves {
+		if m.Account == account && slices.Contains(opens, m.API) {
+			_, _ = fmt.Fprintf(a.err, "warning: the account %s uses OAuth 2.0 at the API %s: the key is refused there\n", account, m.API)
+		}
+	}
+	return err
 }
 
 // apisFor returns the APIs that a key opens which is made for the named ones.

@@ -82,6 +82,9 @@ func (a *app) clientCreate() *cobra.Command {
 			if cmd.Flags().Changed("ip") && len(f.ips) == 0 {
 				return usageError{errNoIP}
 			}
+			if cmd.Flags().Changed("token-ttl") && f.client.TokenTTL == 0 {
+				return usageError{errors.New("--token-ttl is 0: a time such as 15m is needed; leave the flag out for tokens.access_ttl")}
+			}
 			return a.createClient(cmd.Context(), &f)
 		},
 	})

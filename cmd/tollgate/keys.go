@@ -23,7 +23,7 @@ func (a *app) keysCommand() *cobra.Command {
 type keyView struct {
 	ID            string `json:"kid"`
 	Alg           string `json:"alg"`
-	State         string `json:"state"` // next, signing or retired
+	State         string `json:"state"` // next, signing, retired or skipped
 	CreatedAt     string `json:"created_at"`
 	SignsFrom     string `json:"signs_from"`
 	VerifiesUntil string `json:"verifies_until,omitempty"`
@@ -36,6 +36,8 @@ func describeKeys(keys []*tokens.SigningKey, now time.Time) []keyView {
 	for _, k := range keys {
 		v := keyView{ID: k.ID, Alg: k.Alg, State: "retired", CreatedAt: k.CreatedAt.UTC().Format(time.RFC3339), SignsFrom: k.SignsFrom.UTC().Format(time.RFC3339)}
 		switch {
+		case now.Before(k.SignsFrom) && signing:
+			v.State = "skipped" // a newer one signs already
 		case now.Before(k.SignsFrom):
 			v.State = "next"
 		case !signing:

@@ -243,6 +243,9 @@ func (a *app) revokeToken(ctx context.Context, n *node, token string) error {
 		a.printf("revoked the refresh token and every access token that came from it\n")
 		return nil
 	}
+	if _, err := n.verifier.VerifyAPIKey(token); err == nil {
+		return usageError{errors.New("it is an API key: end it with api-key delete ID; token inspect shows its ID")}
+	}
 	t, err := n.verifier.VerifyOwn(ctx, token, n.now())
 	switch {
 	case err != nil:

@@ -21,7 +21,8 @@ type grant struct {
 	source   netip.Addr
 	event    *Event
 
-	client     *tokens.Client // once it has proved who it is
+	client     *tokens.Client // as it is named; once it is authenticated, as it has proved
+	name       string         // under which its failures are counted: its ID, or what was sent
 	generation int64          // of the secret that it did it with
 	scopes     []string       // of the access token to be issued
 	audience   string
@@ -45,9 +46,10 @@ const storeTimeout = 4500 * time.Millisecond
 
 var errStoreSlow = fmt.Errorf("the store has not answered for %s; another process may hold its lock", storeTimeout)
 
-// storeContext is that of all calls of Records in one request.
+// storeContext is that of all calls of Records in one request. It does not end with
+// the connection: who has asked for a revocation and hung up wants it all the same.
 func storeContext(r *http.Request) (context.Context, context.CancelFunc) {
-	return context.WithTimeoutCause(r.Context(), storeTimeout, errStoreSlow)
+	return context.WithTimeoutCause(context.WithoutCancel(r.Context()), storeTimeout, errStoreSlow)
 }
 
 // authenticateClient is how every request begins that a client makes, in the order
@@ -55,7 +57,7 @@ func storeContext(r *http.Request) (context.Context, context.CancelFunc) {
 // belongs to the dialect.
 func (e *endpoint) authenticateClient(ctx context.Context, g *grant) error {
 	switch {
-	case g.ends(e.requireFewFailures(g)): // before the client is looked up, so that a guesser costs little
+	case g.ends(e.requireFewFailures(ctx, g)): // before secrets are compared, so that a guesser costs little
 	case g.ends(e.authenticate(ctx, g)): //  R1; a deleted client is an unknown one
 	case g.ends(g.requireActive()): //       R1
 	case g.ends(g.requireSource()): //       R4
@@ -63,8 +65,15 @@ func (e *endpoint) authenticateClient(ctx context.Context, g *grant) error {
 	return g.err
 }
 
-func (e *endpoint) requireFewFailures(g *grant) error {
-	if wait := e.failures.look(g.now, g.source, g.id); wait > 0 {
+func (e *endpoint) requireFewFailures(ctx context.Context, g *grant) error {
+	client, err := e.find(ctx, g.id)
+	if err != nil {
+		return err
+	}
+	if g.client, g.name = client, g.id; client != nil {
+		g.name = client.ID // not the alias: it is one client whichever is sent
+	}
+	if wait := e.failures.look(g.now, g.source, g.name); wait > 0 {
 		return rateLimited.later(wait, "too many failures from this source")
 	}
 	return nil
@@ -73,12 +82,10 @@ func (e *endpoint) requireFewFailures(g *grant) error {
 // authenticate compares the secret, in constant time and with the same work
 // whether or not there is such a client.
 func (e *endpoint) authenticate(ctx context.Context, g *grant) error {
-	client, err := e.find(ctx, g.id)
-	if err != nil {
-		return err
-	}
+	client := g.client
 	g.generation = client.Secret(e.Pepper, g.secret, g.now)
 	if g.generation == 0 {
+		var err error
 		// The client or its secret may have been made a moment ago, elsewhere.
 		if err := e.Records.Follow(ctx); err != nil {
 			return fmt.Errorf("look for a client made elsewhere: %w", err)
@@ -94,7 +101,7 @@ func (e *endpoint) authenticate(ctx context.Context, g *grant) error {
 		g.event.Client = client.ID
 	}
 	if g.generation == 0 {
-		if wait := e.failures.charge(g.now, g.source, g.id); wait > 0 {
+		if wait := e.failures.charge(g.now, g.source, g.name); wait > 0 {
 			return rateLimited.later(wait, "too many failures from this source")
 		}
 		return invalidClient.because(cause)

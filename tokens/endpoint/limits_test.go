@@ -120,6 +120,17 @@ func TestFailuresAtAClient(t *testing.T) {
 	w.do(jsonRequest("reports", w.secret, nil)).want(t, 200, "")
 }
 
+// TestFailuresAtAClientWithAnAlias: ID and alias are one client.
+func TestFailuresAtAClientWithAnAlias(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for i := range failuresAtClient {
+		w.do(jsonRequest([]string{"reports", w.client.ID}[i%2], "wrong", nil)).want(t, 401, "R1")
+	}
+	w.do(jsonRequest("reports", w.secret, nil)).want(t, 429, "R3")
+	w.do(jsonRequest(w.client.ID, w.secret, nil)).want(t, 429, "R3")
+}
+
 // TestFailuresOfASource: thirty failures over many clients, over the addresses of
 // one IPv6 network, and the source is refused everywhere.
 func TestFailuresOfASource(t *testing.T) {
