@@ -141,7 +141,8 @@ func (s *stack) apiKeyRefusals(k apiKey) {
 	}{
 		{"none", "api.example.com", "/v1/free", "", basic, nil},
 		{"a wrong key", "api.example.com", "/v1/free", "", sent, []string{"x-api-key", wrong}},
-		{"an empty key", "api.example.com", "/v1/free", "", sent, []string{"x-api-key", ""}},
+		{"an empty key", "api.example.com", "/v1/free", "", basic, []string{"x-api-key", ""}},
+		{"a Bearer and a key in the query, its name escaped", "api.example.com", "/v1/free?api%5Fkey=" + k.Key, bearer, sent, nil},
 		{"another API's header", "api.example.com", "/v1/free", "", basic, []string{"x-legacy-key", k.Key}},
 		{"a Bearer and a key", "api.example.com", "/v1/free", bearer, sent, []string{"x-api-key", k.Key}},
 		{"a Bearer and a key in the query", "api.example.com", "/v1/free?api_key=" + k.Key, bearer, sent, nil},
