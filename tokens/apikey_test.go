@@ -175,7 +175,7 @@ func TestI5_MovedAccounts(t *testing.T) {
 	}
 
 	// A bearer token is admitted anywhere.
-	bearer := &Token{Trust: &Trust{Own: true}, registry: r, client: r.registration("client1"), Generation: 1}
+	bearer := &Token{Trust: &Trust{Own: true}, client: r.registration("client1"), Origin: &Origin{Generation: 1, registry: r}}
 	if id := bearer.Identity(); id.Admits("contacts") != nil || !id.Moved("contacts") || id.Moved("invoices") {
 		t.Errorf("a bearer token: %v, moved %t", id.Admits("contacts"), id.Moved("contacts"))
 	}

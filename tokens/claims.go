@@ -23,18 +23,24 @@ type Token struct {
 	ClientID string
 	Scopes   []string
 	Audience []string
-	Issued   time.Time // zero: it does not say
 	Expires  time.Time // with the leeway of its issuer already added; zero: never
+	*Origin
 
-	Generation int64  // of the client secret it was made with; own tokens only
-	Family     string // of the refresh token beside it; own tokens only
+	key    *Key              // that signed it; nil for an opaque token and an API key
+	digest [sha256.Size]byte // of the whole token
+	client *Registration     // own tokens only
+	view   identityCache
+}
 
-	key      *Key // that signed it; nil for an opaque token and an API key
+// Origin is what is known of how a token was made here. Tokens of other issuers share
+// one that says nothing, which keeps a cache full of them small.
+type Origin struct {
+	Issued     time.Time
+	Generation int64  // of the client secret it was made with
+	Family     string // of the refresh token beside it
+
 	opaque   bool
-	digest   [sha256.Size]byte // of the whole token
 	registry *Registry
-	client   *Registration // own tokens only
-	view     identityCache
 }
 
 // Expired reports whether the token has expired. RFC 7519 section 4.1.4: it is not
@@ -66,7 +72,7 @@ func (t *Trust) readClaims(v *strictjson.Value, now time.Time) (*Token, error) {
 	}
 	token.ClientID = r.text(clientClaim, t.Own)
 	if t.Own {
-		token.Generation, token.Family = r.whole(claimGeneration), r.text(claimFamily, false)
+		token.Origin = &Origin{Issued: issuedAt, Generation: r.whole(claimGeneration), Family: r.text(claimFamily, false)}
 	}
 	token.Scopes = r.scopes(scopeClaim)
 	if r.err != nil {
@@ -83,7 +89,7 @@ func (t *Trust) readClaims(v *strictjson.Value, now time.Time) (*Token, error) {
 		return nil, invalid("its aud holds none of the audiences configured for the issuer")
 	}
 	token.shareStrings()
-	token.Issued, token.Expires = issuedAt, expires
+	token.Expires = expires
 	if !t.Own {
 		token.Expires = expires.Add(t.Leeway)
 	}

@@ -88,14 +88,14 @@ type identityCache struct{ last atomic.Pointer[Identity] }
 // ended. The registry is asked again only after something changed there.
 func (t *Token) Identity() *Identity {
 	var revision uint64
-	if t.registry != nil {
+	if t.Origin != nil && t.registry != nil {
 		revision = t.registry.revision.Load() // before the records are looked at: a change in between makes it anew next time
 	}
 	if id := t.view.last.Load(); id != nil && id.revision == revision {
 		return id
 	}
 	id := &Identity{Token: t, Scopes: t.Scopes, revision: revision}
-	id.Ended = t.registry.stand(id) // which takes no registry for a foreign token
+	id.Ended = stand(id)
 	switch {
 	case id.Client != nil:
 		lost := func(s string) bool { return !slices.Contains(id.Client.Scopes, s) }

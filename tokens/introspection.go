@@ -64,6 +64,7 @@ type Introspector struct {
 	client *http.Client
 	base   context.Context // of the calls: a call outlives the check that began it, for others wait for it too
 	stop   context.CancelFunc
+	origin *Origin       // of all tokens
 	slots  chan struct{} // one is held for each call
 	group  sync.WaitGroup
 
@@ -116,7 +117,7 @@ func NewIntrospector(c IntrospectionConfig) (*Introspector, error) {
 		c.Client = NewIntrospectionClient()
 	}
 	i := &Introspector{
-		IntrospectionConfig: c, client: withoutRedirects(c.Client), slots: make(chan struct{}, c.MaxCalls),
+		IntrospectionConfig: c, client: withoutRedirects(c.Client), slots: make(chan struct{}, c.MaxCalls), origin: &Origin{registry: c.Registry},
 		calls: map[[sha256.Size]byte]*call{}, active: introspectionCache{max: c.MaxBytes}, refused: introspectionCache{max: c.MaxBytes / 8},
 	}
 	i.base, i.stop = context.WithCancel(context.Background())

@@ -146,7 +146,7 @@ func (i *Introspector) read(doc []byte, q *query) (*Token, error) {
 	if err != nil {
 		return nil, fmt.Errorf("introspected at issuer %s: %w", i.Trust.Issuer, err)
 	}
-	t.digest, t.registry = q.digest, i.Registry
+	t.digest, t.Origin = q.digest, i.origin
 	return t, nil
 }
 

@@ -217,8 +217,8 @@ func (r *Registry) apiKeyLocked(id string, k *APIKey) {
 	}
 	r.apiKeys[id] = k
 	r.byHash[keyOf(&k.Hash)] = &Token{
-		Trust: apiKeyTrust, ID: k.ID, ClientID: k.ID, Scopes: k.Scopes, Issued: k.CreatedAt, Expires: k.ExpiresAt,
-		digest: k.Hash, registry: r,
+		Trust: apiKeyTrust, ID: k.ID, ClientID: k.ID, Scopes: k.Scopes, Expires: k.ExpiresAt, digest: k.Hash,
+		Origin: &Origin{Issued: k.CreatedAt, registry: r},
 	}
 }
 

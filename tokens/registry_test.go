@@ -177,7 +177,7 @@ func TestRegistryLoadsAnewAfterAGap(t *testing.T) {
 	f.snapshot.Families = map[string]*Family{"old": {ID: "old", TokensUntil: start.Add(time.Hour)}}
 	f.snapshot.Moves = map[MoveID]*Move{{"acme", "old"}: {}}
 	r := newTestRegistry(t, f)
-	held := &Token{Trust: &Trust{Own: true}, ID: "token1", Generation: 1, Family: "new", registry: r, client: r.registration("a")}
+	held := &Token{Trust: &Trust{Own: true}, ID: "token1", client: r.registration("a"), Origin: &Origin{Generation: 1, Family: "new", registry: r}}
 	if id := held.Identity(); id.Ended != nil {
 		t.Fatal(id.Ended)
 	}

@@ -20,17 +20,18 @@ var (
 // stand fills in what the registry says of a credential at this moment: whose it is,
 // and whether it has ended. It is the one place where that is decided; what time
 // alone ends, expiry, is for the gate.
-func (r *Registry) stand(id *Identity) error {
+func stand(id *Identity) error {
 	t := id.Token
 	switch {
 	case t.Trust == apiKeyTrust:
-		return r.standKey(id)
+		return t.registry.standKey(id)
 	case !t.Trust.Own:
 		return nil
 	}
 	if id.Client = t.client.Client(); id.Client == nil {
 		return errClientDeleted
 	}
+	r := t.registry
 	r.mu.RLock()
 	grant := r.grants[t.ID]
 	_, familyEnded := r.families[t.Family]

@@ -12,7 +12,7 @@ import (
 func TestStanding(t *testing.T) {
 	t.Parallel()
 	good := func() (*Client, *Token) {
-		return &Client{ID: "client1", Scopes: []string{"a:read"}, Generation: 3, Ended: 1}, &Token{Trust: &Trust{Own: true}, ID: "token1", ClientID: "client1", Generation: 2, Family: "family1"}
+		return &Client{ID: "client1", Scopes: []string{"a:read"}, Generation: 3, Ended: 1}, &Token{Trust: &Trust{Own: true}, ID: "token1", ClientID: "client1", Origin: &Origin{Generation: 2, Family: "family1"}}
 	}
 	records := func() Changes {
 		return Changes{Grants: map[string]*Grant{"other": {ID: "other", Client: "client1", RevokedAt: start}}, Families: map[string]*Family{"other": {ID: "other"}}}
@@ -62,7 +62,7 @@ func TestStanding(t *testing.T) {
 			t.Errorf("%s: %v, want %v", tt.name, got, tt.want)
 		}
 		// A foreign token of the same names is nobody's here.
-		foreign := &Token{Trust: &Trust{}, ID: token.ID, ClientID: token.ClientID, Family: token.Family, registry: r, client: token.client}
+		foreign := &Token{Trust: &Trust{}, ID: token.ID, ClientID: token.ClientID, client: token.client, Origin: &Origin{Family: token.Family, registry: r}}
 		if id := foreign.Identity(); id.Ended != nil || id.Client != nil {
 			t.Errorf("%s: a foreign token of the same names: %v, client %v", tt.name, id.Ended, id.Client)
 		}
@@ -80,7 +80,7 @@ func TestStandingFollowsChanges(t *testing.T) {
 	}
 	f := newFeed(&Client{ID: "client1", Scopes: []string{"a:read"}, Generation: 1})
 	r := newTestRegistry(t, f)
-	token := &Token{Trust: &Trust{Own: true}, ID: "token1", Generation: 1, Family: "family1", registry: r, client: r.registration("client1")}
+	token := &Token{Trust: &Trust{Own: true}, ID: "token1", client: r.registration("client1"), Origin: &Origin{Generation: 1, Family: "family1", registry: r}}
 	grant := func(g *Grant) Changes { return Changes{Grants: map[string]*Grant{"token1": g}} }
 	for i, step := range []struct {
 		change Changes
@@ -118,7 +118,7 @@ func TestI8_ExpiredTokenIsR5(t *testing.T) {
 		{start, start.Add(-1), false}, {start, start, true}, {start, start.Add(time.Hour), true}, // RFC 7519: "on or after"
 		{time.Time{}, start, false},
 	} {
-		token := &Token{Trust: &Trust{Own: true}, ID: "token1", Expires: tt.expires, registry: r, client: r.registration("client1")}
+		token := &Token{Trust: &Trust{Own: true}, ID: "token1", Expires: tt.expires, client: r.registration("client1"), Origin: &Origin{registry: r}}
 		if got := token.Expired(tt.at); got != tt.want || token.Identity().Ended == nil {
 			t.Errorf("expires %s: expired at %s: %t, want %t; ended: %v", tt.expires, tt.at, got, tt.want, token.Identity().Ended)
 		}
@@ -129,7 +129,7 @@ func TestI2_EffectiveScopes(t *testing.T) {
 	t.Parallel()
 	f := newFeed(&Client{ID: "client1", Scopes: []string{"a", "b", "c"}, Generation: 1})
 	r := newTestRegistry(t, f)
-	token := &Token{Trust: &Trust{Own: true}, ID: "token1", Scopes: []string{"c", "a"}, Generation: 1, registry: r, client: r.registration("client1")}
+	token := &Token{Trust: &Trust{Own: true}, ID: "token1", Scopes: []string{"c", "a"}, client: r.registration("client1"), Origin: &Origin{Generation: 1, registry: r}}
 	for _, step := range []struct {
 		client []string
 		want   string
@@ -160,7 +160,7 @@ func TestI2_EffectiveScopes(t *testing.T) {
 func TestIdentityIsKept(t *testing.T) {
 	f := newFeed(&Client{ID: "client1", Scopes: []string{"a"}, Generation: 1})
 	r := newTestRegistry(t, f)
-	token := &Token{Trust: &Trust{Own: true}, ID: "token1", Scopes: []string{"a", "b"}, Generation: 1, registry: r, client: r.registration("client1")}
+	token := &Token{Trust: &Trust{Own: true}, ID: "token1", Scopes: []string{"a", "b"}, client: r.registration("client1"), Origin: &Origin{Generation: 1, registry: r}}
 	id := token.Identity()
 	if n := testing.AllocsPerRun(1000, func() {
 		if token.Identity() != id {

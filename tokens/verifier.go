@@ -22,6 +22,7 @@ type Verifier struct {
 	issuers  atomic.Pointer[trusted]
 	askers   atomic.Pointer[Introspectors]
 	registry *Registry
+	foreign  *Origin // of all tokens of others
 	cache    *Cache
 }
 
@@ -34,7 +35,7 @@ type trusted struct {
 // NewVerifier trusts nobody until Trust is called. cache may be nil: then every
 // token is verified each time.
 func NewVerifier(registry *Registry, cache *Cache) *Verifier {
-	v := &Verifier{registry: registry, cache: cache}
+	v := &Verifier{registry: registry, foreign: &Origin{registry: registry}, cache: cache}
 	v.issuers.Store(&trusted{})
 	return v
 }
@@ -146,10 +147,12 @@ func (v *Verifier) verifyAnew(ctx context.Context, bearer string, now time.Time,
 	if err != nil {
 		return nil, err
 	}
-	t.key, t.registry = key, v.registry
-	if trust.Own {
-		t.client = v.registry.registration(t.ClientID)
+	t.key = key
+	if !trust.Own {
+		t.Origin = v.foreign
+		return t, nil
 	}
+	t.registry, t.client = v.registry, v.registry.registration(t.ClientID)
 	return t, nil
 }
 
@@ -162,8 +165,8 @@ func (v *Verifier) findOpaque(digest *[sha256.Size]byte) *Token {
 	}
 	return &Token{
 		Trust: trust, ID: g.ID, Subject: g.Client, ClientID: g.Client, Scopes: g.Scopes, Audience: []string{g.Audience},
-		Issued: g.CreatedAt, Expires: g.ExpiresAt, Generation: g.Generation, Family: g.Family,
-		opaque: true, registry: v.registry, client: v.registry.registration(g.Client),
+		Expires: g.ExpiresAt, client: v.registry.registration(g.Client),
+		Origin: &Origin{Issued: g.CreatedAt, Generation: g.Generation, Family: g.Family, opaque: true, registry: v.registry},
 	}
 }
 
