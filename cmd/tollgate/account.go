@@ -2,8 +2,6 @@ package main
 
 import (
 	"errors"
-	"fmt"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -64,29 +62,7 @@ account that does not exist make one with the configuration's time zone.`,
 }
 
 func (a *app) accountList() *cobra.Command {
-	return a.outputFlag(&cobra.Command{
-		Use: "list", Short: "List the accounts", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			views := []accountView{}
-			err := a.withStore(cmd.Context(), func(_ *config.Config, _ secrets, db *sqlite.DB) error {
-				accounts, err := db.ListAccounts(cmd.Context())
-				for _, account := range accounts {
-					views = append(views, describeAccount(account))
-				}
-				return err
-			})
-			switch {
-			case err != nil && !errors.Is(err, errNoStore):
-				return err
-			case a.wantJSON():
-				return a.printJSON(views)
-			}
-			w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
-			_, _ = fmt.Fprintln(w, "NAME\tZONE\tCREATED")
-			for _, v := range views {
-				_, _ = fmt.Fprintf(w, "%s\t%s\t%s\n", v.Name, v.Zone, v.CreatedAt)
-			}
-			return w.Flush()
-		},
+	return listing(a, "List the accounts", (*sqlite.DB).ListAccounts, describeAccount, table[accountView]{
+		"NAME\tZONE\tCREATED", func(v accountView) []string { return []string{v.Name, v.Zone, v.CreatedAt} },
 	})
 }

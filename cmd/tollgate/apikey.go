@@ -1,13 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -172,37 +172,11 @@ func apisFor(c *config.Config, named []string) ([]string, error) {
 }
 
 func (a *app) apiKeyList() *cobra.Command {
-	return a.outputFlag(&cobra.Command{
-		Use: "list", Short: "List the API keys", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			views := []apiKeyView{}
-			err := a.withStore(cmd.Context(), func(_ *config.Config, _ secrets, db *sqlite.DB) error {
-				keys, err := db.ListAPIKeys(cmd.Context())
-				for _, k := range keys {
-					views = append(views, describeAPIKey(k))
-				}
-				return err
-			})
-			switch {
-			case err != nil && !errors.Is(err, errNoStore):
-				return err
-			case a.wantJSON():
-				return a.printJSON(views)
-			}
-			w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
-			_, _ = fmt.Fprintln(w, "ID\tNAME\tACCOUNT\tENVIRONMENT\tPLAN\tSCOPES\tAPIS\tTRUSTED IPS\tCREATED\tEXPIRES")
-			for _, v := range views {
-				apis, expires := strings.Join(v.APIs, ","), v.ExpiresAt
-				if apis == "" {
-					apis = "all"
-				}
-				if expires == "" {
-					expires = "never"
-				}
-				_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", v.ID, v.Name, v.Account, v.Environment, v.Plan,
-					strings.Join(v.Scopes, ","), apis, orAnywhere(v.TrustedIPs), v.CreatedAt, expires)
-			}
-			return w.Flush()
+	return listing(a, "List the API keys", (*sqlite.DB).ListAPIKeys, describeAPIKey, table[apiKeyView]{
+		"ID\tNAME\tACCOUNT\tENVIRONMENT\tPLAN\tSCOPES\tAPIS\tTRUSTED IPS\tCREATED\tEXPIRES",
+		func(v apiKeyView) []string {
+			return []string{v.ID, v.Name, v.Account, v.Environment, v.Plan, strings.Join(v.Scopes, ","),
+				cmp.Or(strings.Join(v.APIs, ","), "all"), orAnywhere(v.TrustedIPs), v.CreatedAt, cmp.Or(v.ExpiresAt, "never")}
 		},
 	})
 }
@@ -230,31 +204,13 @@ type moveView struct {
 	At      string `json:"at"`
 }
 
+func describeMove(m *tokens.Move) moveView {
+	return moveView{m.Account, m.API, m.Client, m.At.UTC().Format(time.RFC3339)}
+}
+
 func (a *app) apiKeyMoves() *cobra.Command {
-	list := a.outputFlag(&cobra.Command{
-		Use: "list", Short: "List where API keys are refused because their account uses OAuth 2.0", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			views := []moveView{}
-			err := a.withStore(cmd.Context(), func(_ *config.Config, _ secrets, db *sqlite.DB) error {
-				moves, err := db.ListMoves(cmd.Context())
-				for _, m := range moves {
-					views = append(views, moveView{m.Account, m.API, m.Client, m.At.UTC().Format(time.RFC3339)})
-				}
-				return err
-			})
-			switch {
-			case err != nil && !errors.Is(err, errNoStore):
-				return err
-			case a.wantJSON():
-				return a.printJSON(views)
-			}
-			w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
-			_, _ = fmt.Fprintln(w, "ACCOUNT\tAPI\tFIRST CLIENT\tSINCE")
-			for _, v := range views {
-				_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", v.Account, v.API, v.Client, v.At)
-			}
-			return w.Flush()
-		},
+	list := listing(a, "List where API keys are refused because their account uses OAuth 2.0", (*sqlite.DB).ListMoves, describeMove, table[moveView]{
+		"ACCOUNT\tAPI\tFIRST CLIENT\tSINCE", func(v moveView) []string { return []string{v.Account, v.API, v.Client, v.At} },
 	})
 	var id tokens.MoveID
 	undo := &cobra.Command{

@@ -12,7 +12,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -233,37 +232,24 @@ func (a *app) printJSON(v any) error {
 	return enc.Encode(v)
 }
 
-func (a *app) clientList() *cobra.Command {
-	return a.outputFlag(&cobra.Command{
-		Use: "list", Short: "List the clients", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			views := []clientView{}
-			err := a.withStore(cmd.Context(), func(_ *config.Config, _ secrets, db *sqlite.DB) error {
-				clients, err := db.ListClients(cmd.Context())
-				for _, c := range clients {
-					views = append(views, describeClient(c))
-				}
-				return err
-			})
-			switch {
-			case err != nil && !errors.Is(err, errNoStore): // without a store there are no clients
-				return err
-			case a.wantJSON():
-				return a.printJSON(views)
-			}
-			return a.printClients(views)
-		},
-	})
+// clientTable shows clients.
+var clientTable = table[clientView]{
+	"CLIENT ID\tNAME\tSTATUS\tACCOUNT\tENVIRONMENT\tPLAN\tSCOPES\tTRUSTED IPS\tCREATED",
+	func(v clientView) []string {
+		return []string{v.ID, v.Name, v.Status, v.Account, v.Environment, v.Plan, strings.Join(v.Scopes, ","), orAnywhere(v.TrustedIPs), v.CreatedAt}
+	},
 }
 
-func (a *app) printClients(views []clientView) error {
-	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(w, "CLIENT ID\tNAME\tSTATUS\tACCOUNT\tENVIRONMENT\tPLAN\tSCOPES\tTRUSTED IPS\tCREATED")
-	for _, v := range views {
-		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", v.ID, v.Name, v.Status, v.Account, v.Environment, v.Plan,
-			strings.Join(v.Scopes, ","), orAnywhere(v.TrustedIPs), v.CreatedAt)
+func (a *app) clientList() *cobra.Command {
+	return listing(a, "List the clients", (*sqlite.DB).ListClients, describeClient, clientTable)
+}
+
+// printClient shows one client: in JSON alone, not as a list.
+func (a *app) printClient(c *tokens.Client) error {
+	if a.wantJSON() {
+		return a.printJSON(describeClient(c))
 	}
-	return w.Flush()
+	return clientTable.print(a, []clientView{describeClient(c)})
 }
 
 func (a *app) clientUpdate() *cobra.Command {
@@ -305,10 +291,7 @@ Name, plan, environment and token lifetime are fixed when a client is made.`,
 				if err != nil {
 					return err
 				}
-				if a.wantJSON() {
-					return a.printJSON(describeClient(client))
-				}
-				return a.printClients([]clientView{describeClient(client)})
+				return a.printClient(client)
 			})
 		},
 	})

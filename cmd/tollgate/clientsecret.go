@@ -36,13 +36,6 @@ func (a *app) suspend(use, short string, suspended bool) *cobra.Command {
 	})
 }
 
-func (a *app) printClient(c *tokens.Client) error {
-	if a.wantJSON() {
-		return a.printJSON(describeClient(c))
-	}
-	return a.printClients([]clientView{describeClient(c)})
-}
-
 func (a *app) clientSecret() *cobra.Command {
 	return group("secret", "Rotate or revoke a client's secret", a.secretRotate(), a.secretRevoke())
 }

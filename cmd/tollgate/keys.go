@@ -1,11 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -103,20 +103,15 @@ func (a *app) printKeys(ctx context.Context, db *sqlite.DB) error {
 	if err != nil {
 		return err
 	}
-	views := describeKeys(keys, time.Now())
-	if a.wantJSON() {
-		return a.printJSON(views)
-	}
-	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(w, "KID\tALG\tSTATE\tSIGNS FROM\tVERIFIES UNTIL")
-	for _, v := range views {
-		until := v.VerifiesUntil
-		if until == "" {
-			until = "-"
-		}
-		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", v.ID, v.Alg, v.State, v.SignsFrom, until)
-	}
-	return w.Flush()
+	return keyTable.print(a, describeKeys(keys, time.Now()))
+}
+
+// keyTable shows signing keys.
+var keyTable = table[keyView]{
+	"KID\tALG\tSTATE\tSIGNS FROM\tVERIFIES UNTIL",
+	func(v keyView) []string {
+		return []string{v.ID, v.Alg, v.State, v.SignsFrom, cmp.Or(v.VerifiesUntil, "-")}
+	},
 }
 
 func (a *app) backupCommand() *cobra.Command {
