@@ -145,7 +145,7 @@ type Rotation struct {
 	// Lifetime is the longest of any access token that the configuration allows;
 	// clients with a longer one of their own are looked up.
 	Lifetime time.Duration
-	// Unless gives a reason not to rotate after all, looked at under the store's
-	// lock. keys are the newest first.
+	// Unless gives a reason not to rotate after all. It is asked before anything is
+	// drawn, and again under the store's lock. keys are the newest first.
 	Unless func(keys []*SigningKey) bool
 }

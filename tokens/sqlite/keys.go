@@ -23,21 +23,20 @@ func (db *DB) SigningKeys(ctx context.Context) ([]*tokens.SigningKey, error) {
 // EnsureSigningKey sees to it that there is a key of that algorithm that signs or
 // will sign. Of several processes that start at once one makes it.
 func (db *DB) EnsureSigningKey(ctx context.Context, alg string, random io.Reader, lifetime time.Duration) error {
-	has := func(keys []*tokens.SigningKey) bool { return len(keys) > 0 && keys[0].Alg == alg }
-	// All keys are opened first: a new key under another encryption key than the
-	// old ones would make a store that no key opens.
-	keys, err := db.SigningKeys(ctx)
-	if err != nil || has(keys) {
-		return err
-	}
-	_, err = db.RotateSigningKey(ctx, tokens.Rotation{Alg: alg, Random: random, Now: db.now(), Lifetime: lifetime, Unless: has})
+	_, err := db.RotateSigningKey(ctx, tokens.Rotation{
+		Alg: alg, Random: random, Now: db.now(), Lifetime: lifetime,
+		Unless: func(keys []*tokens.SigningKey) bool { return len(keys) > 0 && keys[0].Alg == alg },
+	})
 	return err
 }
 
 // RotateSigningKey makes a new key. Those before it verify until the last token that
 // they can have signed has expired. It returns nil when Unless said so.
 func (db *DB) RotateSigningKey(ctx context.Context, r tokens.Rotation) (*tokens.SigningKey, error) {
-	if _, err := db.SigningKeys(ctx); err != nil {
+	// All keys are opened first: a new key under another encryption key than the
+	// old ones would make a store that no key opens.
+	keys, err := db.SigningKeys(ctx)
+	if err != nil || r.Unless != nil && r.Unless(keys) { // nothing is drawn or locked for nothing
 		return nil, err
 	}
 	if db.sealer == nil {
@@ -45,7 +44,6 @@ func (db *DB) RotateSigningKey(ctx context.Context, r tokens.Rotation) (*tokens.
 	}
 	key := r.Key
 	if key == nil {
-		var err error
 		// Drawn before the transaction: an RSA key takes long enough to keep others waiting.
 		if key, err = tokens.NewSigningKey(r.Alg, r.Random, r.Now.Truncate(time.Microsecond).UTC()); err != nil {
 			return nil, err
