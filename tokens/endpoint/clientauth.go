@@ -21,8 +21,8 @@ type grant struct {
 	source   netip.Addr
 	event    *Event
 
-	client     *tokens.Client // as it is named; once it is authenticated, as it has proved
-	name       string         // under which its failures are counted: its ID, or what was sent
+	named      *tokens.Client // whom the request names; nil: nobody who is known
+	client     *tokens.Client // once it has proved who it is
 	generation int64          // of the secret that it did it with
 	scopes     []string       // of the access token to be issued
 	audience   string
@@ -66,47 +66,51 @@ func (e *endpoint) authenticateClient(ctx context.Context, g *grant) error {
 }
 
 func (e *endpoint) requireFewFailures(ctx context.Context, g *grant) error {
-	client, err := e.find(ctx, g.id)
-	if err != nil {
+	var err error
+	if g.named, err = e.find(ctx, g.id); err != nil {
 		return err
 	}
-	if g.client, g.name = client, g.id; client != nil {
-		g.name = client.ID // not the alias: it is one client whichever is sent
-	}
-	if wait := e.failures.look(g.now, g.source, g.name); wait > 0 {
+	if wait := e.failures.look(g.now, g.source, g.countedAs()); wait > 0 {
 		return rateLimited.later(wait, "too many failures from this source")
 	}
 	return nil
 }
 
+// countedAs is the client at which failures count: it is one client whether its ID or
+// its alias is sent.
+func (g *grant) countedAs() string {
+	if g.named != nil {
+		return g.named.ID
+	}
+	return g.id
+}
+
 // authenticate compares the secret, in constant time and with the same work
 // whether or not there is such a client.
 func (e *endpoint) authenticate(ctx context.Context, g *grant) error {
-	client := g.client
-	g.generation = client.Secret(e.Pepper, g.secret, g.now)
-	if g.generation == 0 {
-		var err error
+	if g.generation = g.named.Secret(e.Pepper, g.secret, g.now); g.generation == 0 {
 		// The client or its secret may have been made a moment ago, elsewhere.
-		if err := e.Records.Follow(ctx); err != nil {
+		err := e.Records.Follow(ctx)
+		if err != nil {
 			return fmt.Errorf("look for a client made elsewhere: %w", err)
 		}
-		if client, err = e.find(ctx, g.id); err != nil {
+		if g.named, err = e.find(ctx, g.id); err != nil {
 			return err
 		}
-		g.generation = client.Secret(e.Pepper, g.secret, g.now)
+		g.generation = g.named.Secret(e.Pepper, g.secret, g.now)
 	}
 	cause := "unknown client"
-	if client != nil {
+	if g.named != nil {
 		cause = "wrong secret"
-		g.event.Client = client.ID
+		g.event.Client = g.named.ID
 	}
 	if g.generation == 0 {
-		if wait := e.failures.charge(g.now, g.source, g.name); wait > 0 {
+		if wait := e.failures.charge(g.now, g.source, g.countedAs()); wait > 0 {
 			return rateLimited.later(wait, "too many failures from this source")
 		}
 		return invalidClient.because(cause)
 	}
-	g.client = client
+	g.client = g.named
 	return nil
 }
 
