@@ -11,7 +11,7 @@ import (
 // step, with limits that are charged and never reached.
 func BenchmarkGateCheckWarm(b *testing.B) {
 	w := newWorld(b, func(c *PolicyConfig) {
-		plan, err := limiter.NewPlan("default", limiter.Burst{Rate: 1e6, Size: 1e6}, 1e9)
+		plan, err := limiter.NewPlan(limiter.Plan{Name: "default", Burst: limiter.Burst{Rate: 1e6, Size: 1e6}, PerMinute: 1e9})
 		if err != nil {
 			b.Fatal(err)
 		}

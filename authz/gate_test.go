@@ -488,7 +488,7 @@ func TestB10_Floods(t *testing.T) {
 func TestO8_TenThousandAMinute(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, func(c *PolicyConfig) {
-		plan, err := limiter.NewPlan("default", limiter.Burst{}, 10_000)
+		plan, err := limiter.NewPlan(limiter.Plan{Name: "default", PerMinute: 10_000})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -100,7 +100,7 @@ func newWorld(t testing.TB, change ...func(*PolicyConfig)) *world {
 func testPolicy(t testing.TB, change ...func(*PolicyConfig)) *Policy {
 	t.Helper()
 	plan := func(name string, burst limiter.Burst, perMinute int64) *limiter.Plan {
-		p, err := limiter.NewPlan(name, burst, perMinute)
+		p, err := limiter.NewPlan(limiter.Plan{Name: name, Burst: burst, PerMinute: perMinute})
 		if err != nil {
 			t.Fatal(err)
 		}

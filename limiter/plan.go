@@ -15,6 +15,9 @@ type Plan struct {
 	Name      string
 	Burst     Burst // the zero Burst is no limit
 	PerMinute int64 // zero is no limit
+	// Shadow counts and tells but refuses nothing. What the plan would have refused is
+	// not counted in it.
+	Shadow bool
 
 	hash     uint64 // of Name, never zero; tells a Plan made by NewPlan from a literal
 	interval int64  // nanoseconds in which the bucket gains one request, rounded up
@@ -40,8 +43,10 @@ const (
 // are the operator's, so nothing depends on it being secret.
 var nameSeed = maphash.MakeSeed()
 
-// NewPlan makes a plan. The error names every fault and what would be right.
-func NewPlan(name string, burst Burst, perMinute int64) (*Plan, error) {
+// NewPlan makes a plan of its exported fields. The error names every fault and what
+// would be right.
+func NewPlan(of Plan) (*Plan, error) {
+	name, burst, perMinute := of.Name, of.Burst, of.PerMinute
 	var faults []error
 	if name == "" {
 		faults = append(faults, errors.New("plan without a name: want a name, its counters are kept under it"))
@@ -56,7 +61,7 @@ func NewPlan(name string, burst Burst, perMinute int64) (*Plan, error) {
 	if len(faults) > 0 {
 		return nil, errors.Join(faults...)
 	}
-	p := &Plan{Name: name, Burst: burst, PerMinute: perMinute, hash: maphash.String(nameSeed, name) | 1}
+	p := &Plan{Name: name, Burst: burst, PerMinute: perMinute, Shadow: of.Shadow, hash: maphash.String(nameSeed, name) | 1}
 	if burst.Size > 0 {
 		// Rounding down would admit more than Rate.
 		p.interval = int64(math.Ceil(1e9 / burst.Rate))

@@ -34,7 +34,7 @@ func TestNewPlan_Faults(t *testing.T) {
 		{"p", Burst{}, math.MaxInt32 + 1, []string{"per_minute is 2147483648"}},
 		{"", Burst{Rate: 50}, -1, []string{"want a name", "no size", "per_minute"}},
 	} {
-		p, err := NewPlan(tt.name, tt.burst, tt.perMinute)
+		p, err := NewPlan(Plan{Name: tt.name, Burst: tt.burst, PerMinute: tt.perMinute})
 		if (err == nil) != (len(tt.want) == 0) || (p == nil) != (err != nil) {
 			t.Errorf("NewPlan(%q, %v, %d): got %v, %v", tt.name, tt.burst, tt.perMinute, p, err)
 			continue
@@ -86,7 +86,7 @@ func TestNames(t *testing.T) {
 
 func plan(t testing.TB, name string, burst Burst, perMinute int64) *Plan {
 	t.Helper()
-	p, err := NewPlan(name, burst, perMinute)
+	p, err := NewPlan(Plan{Name: name, Burst: burst, PerMinute: perMinute})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,8 +2,13 @@ package limiter
 
 import "time"
 
-// MaxPlans is how many plans one Take can charge.
-const MaxPlans = 4
+const (
+	// MaxPlans is how many plans one Take can charge.
+	MaxPlans = 4
+	// MaxStandings is how many limits one Result can tell of: those of a Take, and the
+	// quotas beside them.
+	MaxStandings = 2*MaxPlans + 11
+)
 
 // Result is the answer of Take and Look. The zero Result refuses. One Result
 // may be used again and again.
@@ -15,7 +20,7 @@ type Result struct {
 	RetryAfter time.Duration
 	// Standings of every limit that was asked, in the order of the plans, burst
 	// before per_minute. Only the first Count are of this answer.
-	Standings [2 * MaxPlans]Standing
+	Standings [MaxStandings]Standing
 	Count     int
 }
 
@@ -42,14 +47,14 @@ func (r *Result) refuse(v Verdict, wait int64) {
 // allowed it includes that request; otherwise nothing was spent and it is
 // what is left.
 type Standing struct {
-	Plan      *Plan
-	Kind      Kind
-	Limit     int64 // the bucket's size; requests a minute
+	Plan      *Plan // nil for a limit of no plan
+	Limit     int64 // the bucket's size; requests a minute, a day, in all; money in millionths
 	Remaining int64
-	Window    time.Duration // in which Limit is gained anew
-	// Reset is the time until the bucket is full, or until the oldest uses
-	// leave the minute.
+	Window    time.Duration // in which Limit is gained anew; 0: never
+	// Reset is the time until the bucket is full, until the oldest uses leave the
+	// minute, or until the day is over.
 	Reset   time.Duration
+	Kind    Kind
 	Refused bool
 }
 
@@ -79,20 +84,29 @@ func (v Verdict) String() string {
 	return "invalid verdict"
 }
 
-// Kind names a limit of a Plan.
+// Kind names a limit.
 type Kind uint8
 
+// Kinds of limits. This package counts the first two, package limiter/quota the rest.
 const (
 	KindBurst Kind = iota + 1
 	KindPerMinute
+	KindPerDay
+	KindAuthPerDay
+	KindTotalRequests
+	KindPaidRequests
+	KindWalletAmount // what one token may spend of the wallet
+	KindWallet       // of the account
 )
 
 func (k Kind) String() string {
-	switch k {
-	case KindBurst:
-		return "burst"
-	case KindPerMinute:
-		return "per_minute"
+	if int(k) < len(kindNames) && kindNames[k] != "" {
+		return kindNames[k]
 	}
 	return "invalid kind"
+}
+
+var kindNames = [...]string{
+	KindBurst: "burst", KindPerMinute: "per_minute", KindPerDay: "per_day", KindAuthPerDay: "auth_per_day",
+	KindTotalRequests: "total_requests", KindPaidRequests: "paid_requests", KindWalletAmount: "wallet_amount", KindWallet: "wallet",
 }

@@ -25,20 +25,22 @@ const module = "github.com/tollgate-authz/tollgate/"
 // mayImport is the direction of imports: a package may use those named here, of
 // ours, and nothing else.
 var mayImport = map[string][]string{
-	"authz":               {"authz/deny", "authz/route", "limiter", "tokens"},
-	"authz/deny":          {},
-	"authz/extauthz":      {"authz", "authz/deny", "limiter", "tokens"},
-	"authz/route":         {},
-	"cmd/tollgate":        {"authz", "authz/deny", "authz/extauthz", "authz/route", "cmd/tollgate/config", "envoy", "limiter", "tokens", "tokens/endpoint", "tokens/sqlite"},
-	"cmd/tollgate/config": {"authz/route", "tokens"},
-	"envoy":               {},
-	"limiter":             {},
-	"proto/tollgate/v1":   {},
-	"tokens":              {"tokens/strictjson"},
-	"tokens/endpoint":     {"limiter", "tokens", "tokens/strictjson"},
-	"tokens/sqlite":       {"tokens"},
-	"tokens/storetest":    {"tokens"},
-	"tokens/strictjson":   {},
+	"authz":                    {"authz/deny", "authz/route", "limiter", "limiter/quota", "tokens"},
+	"authz/deny":               {},
+	"authz/extauthz":           {"authz", "authz/deny", "limiter", "tokens"},
+	"authz/route":              {},
+	"cmd/tollgate":             {"authz", "authz/deny", "authz/extauthz", "authz/route", "cmd/tollgate/config", "envoy", "limiter", "limiter/quota", "tokens", "tokens/endpoint", "tokens/sqlite"},
+	"cmd/tollgate/config":      {"authz/route", "limiter/quota", "tokens"},
+	"envoy":                    {},
+	"limiter":                  {},
+	"limiter/quota":            {"limiter"},
+	"limiter/quota/ledgertest": {"limiter/quota"},
+	"proto/tollgate/v1":        {},
+	"tokens":                   {"limiter/quota", "tokens/strictjson"},
+	"tokens/endpoint":          {"limiter", "limiter/quota", "tokens", "tokens/strictjson"},
+	"tokens/sqlite":            {"limiter/quota", "tokens"},
+	"tokens/storetest":         {"limiter/quota", "tokens"},
+	"tokens/strictjson":        {},
 }
 
 // source is one Go file that is no test.

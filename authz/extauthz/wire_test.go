@@ -169,8 +169,8 @@ func randomDecision(r *rand.Rand) (*authz.Request, *authz.Decision) {
 			d.Identity.Scopes = append(d.Identity.Scopes, text())
 		}
 	}
-	plan, _ := limiter.NewPlan("default", limiter.Burst{Rate: 50, Size: 100}, 1000)
-	strict, _ := limiter.NewPlan("strict", limiter.Burst{}, 5)
+	plan, _ := limiter.NewPlan(limiter.Plan{Name: "default", Burst: limiter.Burst{Rate: 50, Size: 100}, PerMinute: 1000})
+	strict, _ := limiter.NewPlan(limiter.Plan{Name: "strict", PerMinute: 5})
 	if r.IntN(4) > 0 {
 		d.Route = &authz.Route{Name: text(), Pattern: "GET /x", API: &authz.API{Name: text(), Open: r.IntN(4) == 0, ForwardToken: r.IntN(2) == 0}}
 		if r.IntN(2) == 0 {

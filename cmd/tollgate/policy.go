@@ -57,7 +57,7 @@ func newPolicy(c *config.Config) (*authz.Policy, error) {
 		if p.Burst != nil {
 			burst = limiter.Burst{Rate: p.Burst.Rate, Size: p.Burst.Size}
 		}
-		plan, err := limiter.NewPlan(name, burst, p.PerMinute)
+		plan, err := limiter.NewPlan(limiter.Plan{Name: name, Burst: burst, PerMinute: p.PerMinute, Shadow: p.Shadow})
 		if err != nil {
 			faults = append(faults, fmt.Errorf("plans.%s: %w", name, err))
 		}
@@ -85,7 +85,7 @@ func newPolicy(c *config.Config) (*authz.Policy, error) {
 func newRoutePlans(plans map[string]*limiter.Plan) (map[string]*limiter.Plan, error) {
 	ofRoutes := make(map[string]*limiter.Plan, len(plans))
 	for name, p := range plans {
-		plan, err := limiter.NewPlan("route:"+name, p.Burst, p.PerMinute)
+		plan, err := limiter.NewPlan(limiter.Plan{Name: "route:" + name, Burst: p.Burst, PerMinute: p.PerMinute, Shadow: p.Shadow})
 		if err != nil {
 			return nil, err
 		}

@@ -33,7 +33,7 @@ func (e *endpoint) generations(table askTable, g *grant) error {
 	plan := e.plan.Load()
 	if plan == nil || plan.PerMinute != g.settings.GenerationsPerMinute {
 		var err error
-		if plan, err = limiter.NewPlan("generations", limiter.Burst{}, g.settings.GenerationsPerMinute); err != nil {
+		if plan, err = limiter.NewPlan(limiter.Plan{Name: "generations", PerMinute: g.settings.GenerationsPerMinute}); err != nil {
 			return fmt.Errorf("use tokens.generations_per_minute: %w", err)
 		}
 		e.plan.Store(plan)

@@ -45,11 +45,11 @@ func newFailures(table *limiter.Table) (failures, error) {
 }
 
 func newFailureLimits(network string, sources int64) (l failureLimits, err error) {
-	all, err := limiter.NewPlan("failures of a "+network, limiter.Burst{}, sources*failuresOfSource)
+	all, err := limiter.NewPlan(limiter.Plan{Name: "failures of a " + network, PerMinute: sources * failuresOfSource})
 	if err != nil {
 		return l, err
 	}
-	atClient, err := limiter.NewPlan("failures of a "+network+" at a client", limiter.Burst{}, sources*failuresAtClient)
+	atClient, err := limiter.NewPlan(limiter.Plan{Name: "failures of a " + network + " at a client", PerMinute: sources * failuresAtClient})
 	if err != nil {
 		return l, err
 	}

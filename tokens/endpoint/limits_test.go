@@ -232,7 +232,7 @@ func TestFullTables(t *testing.T) {
 // fill leaves no room for any new subject.
 func fill(t *testing.T, table *limiter.Table) {
 	t.Helper()
-	plan, err := limiter.NewPlan("filler", limiter.Burst{}, 10)
+	plan, err := limiter.NewPlan(limiter.Plan{Name: "filler", PerMinute: 10})
 	if err != nil {
 		t.Fatal(err)
 	}
