@@ -48,9 +48,7 @@ func (b *bucket) spend(now int64, p *Plan) {
 	b.tat = max(b.tat, now) + p.interval
 }
 
-func (b *bucket) standing(now int64, p *Plan) Standing {
-	return Standing{
-		Plan: p, Kind: KindBurst, Limit: p.Burst.Size, Window: p.window,
-		Remaining: b.remaining(now, p), Reset: time.Duration(b.backlog(now)),
-	}
+func (b *bucket) stand(st *Standing, now int64, p *Plan) {
+	st.Plan, st.Kind, st.Limit, st.Window, st.Near = p, KindBurst, p.Burst.Size, p.window, p.nearBurst
+	st.Remaining, st.Reset = b.remaining(now, p), time.Duration(b.backlog(now))
 }

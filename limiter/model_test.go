@@ -6,6 +6,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // model says by the letter of the contract, and slowly, what a plan allows: the
@@ -87,15 +89,25 @@ func (m *model) spend(now time.Duration) {
 }
 
 // TestTake_AgainstModel compares every answer with the model, and what was
-// allowed in the end with the promises.
+// allowed in the end with the promises, which a plan in shadow keeps as well.
 func TestTake_AgainstModel(t *testing.T) {
 	t.Parallel()
+	var said struct{ shadowed, spared int }
 	for seed := range uint64(80) {
 		rnd := rand.New(rand.NewPCG(seed, 1))
-		p := plan(t, "p", Burst{0.2 + 3*rnd.Float64(), 1 + rnd.Int64N(12)}, 1+rnd.Int64N(40))
-		q := plan(t, "q", Burst{}, 1+rnd.Int64N(40))
+		random := func(name string, shadow bool, burst Burst) *model {
+			p, err := NewPlan(Plan{Name: name, Burst: burst, PerMinute: 1 + rnd.Int64N(40), Shadow: shadow})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return newModel(p)
+		}
+		bucket := func() Burst { return Burst{0.2 + 3*rnd.Float64(), 1 + rnd.Int64N(12)} }
+		all := []*model{
+			random("p", seed%8 == 7, bucket()), random("q", seed%4 > 1, Burst{}),
+			random("r", true, bucket()), random("s", seed%2 == 0, Burst{}),
+		}
 		tab := table(t, minBytes)
-		mp, mq := newModel(p), newModel(q)
 		// Short and long steps, some of them onto the very edges of parts.
 		now := time.Duration(rnd.Int64N(1e9))
 		for range 1500 {
@@ -105,77 +117,121 @@ func TestTake_AgainstModel(t *testing.T) {
 			case 1:
 				now += 10 * time.Second
 			case 2, 3:
-				if mp.anchor >= 0 {
-					now += 10*time.Second - (now-mp.anchor)%(10*time.Second) - time.Duration(rnd.IntN(2))
+				if anchor := all[rnd.IntN(len(all))].anchor; anchor >= 0 {
+					now += 10*time.Second - (now-anchor)%(10*time.Second) - time.Duration(rnd.IntN(2))
 				}
 			case 4, 5, 6, 7, 8: // at the same time
 			default:
 				now += time.Duration(rnd.Int64N(int64(700 * time.Millisecond)))
 			}
-			plans := []*Plan{p}
-			withQ := rnd.IntN(3) == 0
-			if withQ {
-				plans = append(plans, q)
+			asked := []*model{all[0]}
+			for _, m := range all[1:] {
+				if rnd.IntN(3) == 0 {
+					asked = append(asked, m)
+				}
 			}
-			compare(t, tab, now, plans, mp, mq, withQ)
+			rnd.Shuffle(len(asked), func(i, j int) { asked[i], asked[j] = asked[j], asked[i] })
+			res := compare(t, tab, now, asked)
 			if t.Failed() {
-				t.Fatalf("seed %d at %v: plans %+v, %+v", seed, now, p, q)
+				t.Fatalf("seed %d at %v", seed, now)
+			}
+			if res.Shadowed {
+				said.shadowed++
+				if res.Verdict == Allowed {
+					said.spared++
+				}
 			}
 		}
-		promises(t, p, mp.uses)
-		promises(t, q, mq.uses)
+		for _, m := range all {
+			promises(t, m.plan, m.uses)
+		}
 		if t.Failed() {
 			t.Fatalf("seed %d", seed)
 		}
 	}
+	if said.spared < 1000 || said.shadowed-said.spared < 1000 {
+		t.Errorf("a plan in shadow refused in %d requests that passed and %d that did not: too few to tell",
+			said.spared, said.shadowed-said.spared)
+	}
 }
 
-func compare(t *testing.T, tab *Table, now time.Duration, plans []*Plan, mp, mq *model, withQ bool) {
+func compare(t *testing.T, tab *Table, now time.Duration, asked []*model) *Result {
 	t.Helper()
-	aheadP, aheadQ := mp.ahead(now), mq.ahead(now)
-	burst, min1 := mp.left(now)
-	want := Allowed
-	_, min2 := mq.left(now)
-	switch {
-	case burst == 0:
-		want = RefusedBurst
-	case min1 == 0, withQ && min2 == 0:
-		want = RefusedMinute
+	want, shadowed := Allowed, false
+	var plans []*Plan
+	var standings []Standing // what is left and whether it refuses
+	for _, m := range asked {
+		plans = append(plans, m.plan)
+		burst, perMinute := m.left(now)
+		if m.plan.interval > 0 {
+			standings = append(standings, Standing{Plan: m.plan, Kind: KindBurst, Remaining: burst, Refused: burst == 0})
+		}
+		standings = append(standings, Standing{Plan: m.plan, Kind: KindPerMinute, Remaining: max(0, perMinute-m.ahead(now)), Refused: perMinute <= 0})
+		switch {
+		case m.passes(now):
+		case m.plan.Shadow:
+			shadowed = true
+		case m.plan.interval > 0 && burst == 0:
+			want = RefusedBurst
+		case want == Allowed:
+			want = RefusedMinute
+		}
 	}
 	res := take(tab, now, 1, plans...)
-	if res.Verdict != want {
-		t.Errorf("got %v, want %v", res.Verdict, want)
-		return
+	if res.Verdict != want || res.Shadowed != shadowed {
+		t.Errorf("got %v, shadowed %v, want %v, %v", res.Verdict, res.Shadowed, want, shadowed)
+		return res
 	}
 	if want == Allowed {
-		mp.spend(now)
-		burst, min1 = burst-1, min1-1
-		if withQ {
-			mq.spend(now)
-			min2--
+		for _, m := range asked {
+			if !m.passes(now) {
+				continue // in shadow
+			}
+			for i := range standings {
+				if s := &standings[i]; s.Plan == m.plan {
+					s.Remaining = max(0, s.Remaining-1)
+				}
+			}
+			m.spend(now)
+		}
+		if res.RetryAfter != 0 {
+			t.Errorf("allowed, and retry after %v", res.RetryAfter)
 		}
 	} else {
 		// After exactly RetryAfter the model passes too, and not before, unless
 		// it was about to turn out as even.
-		if b, m := probe(*mp, now+res.RetryAfter), probe(*mq, now+res.RetryAfter); !b || withQ && !m {
+		if pass, _ := probe(asked, now+res.RetryAfter); !pass {
 			t.Errorf("retry after %v is too short", res.RetryAfter)
 		}
-		if b, m := probe(*mp, now+res.RetryAfter-1), probe(*mq, now+res.RetryAfter-1); b && (!withQ || m) && mp.ahead(now+res.RetryAfter-1)+mq.ahead(now+res.RetryAfter-1) == 0 {
+		if pass, ahead := probe(asked, now+res.RetryAfter-1); pass && !ahead {
 			t.Errorf("retry after %v is too long", res.RetryAfter)
 		}
 	}
-	left, ahead := []int64{burst, min1, min2}, []int64{0, aheadP, aheadQ}
-	for i, s := range res.All() {
-		if want := max(0, left[i]-ahead[i]); s.Remaining != want {
-			t.Errorf("standing %d: got %d left, want %d", i, s.Remaining, want)
-		}
+	same := cmp.Comparer(func(a, b Standing) bool {
+		return a.Plan == b.Plan && a.Kind == b.Kind && a.Remaining == b.Remaining && a.Refused == b.Refused
+	})
+	if diff := cmp.Diff(standings, res.All(), same, cmp.AllowUnexported(Plan{})); diff != "" {
+		t.Errorf("standings (-want +got):\n%s", diff)
 	}
+	return res
 }
 
-// probe reports whether a copy of the model passes at now.
-func probe(m model, now time.Duration) bool {
+// passes reports whether both limits do.
+func (m *model) passes(now time.Duration) bool {
 	burst, perMinute := m.left(now)
 	return (m.plan.interval == 0 || burst > 0) && perMinute > 0
+}
+
+// probe reports whether copies of the models that are enforced pass at now, and
+// whether any is ahead there.
+func probe(asked []*model, now time.Duration) (pass, ahead bool) {
+	pass = true
+	for _, m := range asked {
+		if copied := *m; !m.plan.Shadow {
+			pass, ahead = pass && copied.passes(now), ahead || copied.ahead(now) > 0
+		}
+	}
+	return pass, ahead
 }
 
 // promises checks the uses that were allowed against what the contract says.

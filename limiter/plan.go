@@ -16,13 +16,21 @@ type Plan struct {
 	Burst     Burst // the zero Burst is no limit
 	PerMinute int64 // zero is no limit
 	// Shadow counts and tells but refuses nothing. What the plan would have refused is
-	// not counted in it.
+	// not counted in it, as if it had been: so it tells what it would do if it were
+	// enforced.
 	Shadow bool
+	// WarnAt is the share of a limit from which on it counts as nearly used up; 0: never.
+	WarnAt float64
+	// Label is what people and headers know the plan by; empty: the one that applies
+	// to the subject anyway.
+	Label string
 
 	hash     uint64 // of Name, never zero; tells a Plan made by NewPlan from a literal
 	interval int64  // nanoseconds in which the bucket gains one request, rounded up
 	fill     int64  // nanoseconds from an empty bucket to a full one: Size intervals
 	window   time.Duration
+
+	nearBurst, nearMinute int64 // see Standing.Near
 }
 
 // Burst is a token bucket.
@@ -61,7 +69,8 @@ func NewPlan(of Plan) (*Plan, error) {
 	if len(faults) > 0 {
 		return nil, errors.Join(faults...)
 	}
-	p := &Plan{Name: name, Burst: burst, PerMinute: perMinute, Shadow: of.Shadow, hash: maphash.String(nameSeed, name) | 1}
+	p := &Plan{Name: name, Burst: burst, PerMinute: perMinute, Shadow: of.Shadow, WarnAt: of.WarnAt, Label: of.Label, hash: maphash.String(nameSeed, name) | 1}
+	p.nearBurst, p.nearMinute = WarnAt(burst.Size, p.WarnAt), WarnAt(perMinute, p.WarnAt)
 	if burst.Size > 0 {
 		// Rounding down would admit more than Rate.
 		p.interval = int64(math.Ceil(1e9 / burst.Rate))

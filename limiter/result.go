@@ -18,6 +18,11 @@ type Result struct {
 	// spends in between: the longest of all limits that refuse.
 	// It is exact; callers who tell whole seconds round up.
 	RetryAfter time.Duration
+	// Never: a limit refuses that never resets, so waiting does not help.
+	Never bool
+	// Shadowed: a plan in shadow would have refused, whatever the verdict is. Which limit,
+	// say the standings that are Refused and of a plan with Shadow.
+	Shadowed bool
 	// Standings of every limit that was asked, in the order of the plans, burst
 	// before per_minute. Only the first Count are of this answer.
 	Standings [MaxStandings]Standing
@@ -27,25 +32,49 @@ type Result struct {
 // All returns the standings of this answer. They share Result's memory.
 func (r *Result) All() []Standing { return r.Standings[:r.Count] }
 
-func (r *Result) clear() { r.Verdict, r.RetryAfter, r.Count = Full, 0, 0 }
-
-func (r *Result) add(s Standing) {
-	r.Standings[r.Count] = s
-	r.Count++
+func (r *Result) clear() {
+	r.Verdict, r.RetryAfter, r.Never, r.Shadowed, r.Count = Full, 0, false, false, 0
 }
 
-// refuse notes that a limit refuses for wait more. The burst limit decides the
+// Next adds an empty standing, to be filled in.
+func (r *Result) Next() *Standing {
+	s := &r.Standings[r.Count]
+	*s = Standing{}
+	r.Count++
+	return s
+}
+
+// Add adds the standing of a limit.
+func (r *Result) Add(s Standing) { *r.Next() = s }
+
+// refuse notes that a limit of p refuses for wait more. The burst limit decides the
 // verdict wherever it refuses.
-func (r *Result) refuse(v Verdict, wait int64) {
+func (r *Result) refuse(p *Plan, v Verdict, wait int64) {
+	if p.Shadow {
+		r.Shadowed = true
+		return
+	}
 	if r.Verdict != RefusedBurst {
 		r.Verdict = v
 	}
 	r.RetryAfter = max(r.RetryAfter, time.Duration(wait))
 }
 
+// RefuseQuota notes that a limit which a ledger keeps is used up.
+func (r *Result) RefuseQuota(s *Standing) {
+	if r.Verdict == Allowed || r.Verdict == Unavailable {
+		r.Verdict = RefusedQuota
+	}
+	if s.Window == 0 {
+		r.Never = true
+	}
+	r.RetryAfter = max(r.RetryAfter, s.Reset)
+}
+
 // Standing is where a subject stands with one limit. After a Take that was
 // allowed it includes that request; otherwise nothing was spent and it is
-// what is left.
+// what is left. So it is too of a plan in shadow that would have refused, or for
+// which the table has no room.
 type Standing struct {
 	Plan      *Plan // nil for a limit of no plan
 	Limit     int64 // the bucket's size; requests a minute, a day, in all; money in millionths
@@ -54,9 +83,14 @@ type Standing struct {
 	// Reset is the time until the bucket is full, until the oldest uses leave the
 	// minute, or until the day is over.
 	Reset   time.Duration
+	Near    int64 // how much is used when it counts as nearly used up; 0: never
 	Kind    Kind
-	Refused bool
+	Refused bool // or would have, see InShadow
 }
+
+// InShadow reports whether the limit refuses nothing, which is nothing that callers
+// are told of.
+func (s *Standing) InShadow() bool { return s.Plan != nil && s.Plan.Shadow }
 
 // Verdict is what a Table says of a request. Only Allowed lets it pass.
 type Verdict uint8
@@ -68,6 +102,8 @@ const (
 	Allowed
 	RefusedBurst
 	RefusedMinute
+	RefusedQuota // a limit that a ledger keeps is used up
+	Unavailable  // the ledger does not answer, and what was taken from it before is spent
 )
 
 func (v Verdict) String() string {
@@ -80,6 +116,10 @@ func (v Verdict) String() string {
 		return "refused by burst"
 	case RefusedMinute:
 		return "refused by per_minute"
+	case RefusedQuota:
+		return "refused by a quota"
+	case Unavailable:
+		return "the ledger does not answer"
 	}
 	return "invalid verdict"
 }
@@ -98,6 +138,9 @@ const (
 	KindWalletAmount // what one token may spend of the wallet
 	KindWallet       // of the account
 )
+
+// Kinds are all kinds of limits.
+var Kinds = []Kind{KindBurst, KindPerMinute, KindPerDay, KindAuthPerDay, KindTotalRequests, KindPaidRequests, KindWalletAmount, KindWallet}
 
 func (k Kind) String() string {
 	if int(k) < len(kindNames) && kindNames[k] != "" {

@@ -38,6 +38,17 @@ func (s *shard) fits(cs *charges, spare int) bool {
 	return s.count+missing+spare <= s.limit()
 }
 
+// spareShadows does without the entries of plans in shadow that are missing, for
+// these refuse nothing, and reports whether the others fit.
+func (s *shard) spareShadows(cs *charges) bool {
+	for i := cs.n - 1; i >= 0; i-- {
+		if c := &cs.list[i]; c.plan.Shadow && s.find(c.key) < 0 {
+			cs.spare(i)
+		}
+	}
+	return cs.spared && s.fits(cs, 0)
+}
+
 func (s *shard) nextSlots() int {
 	if n := len(s.keys); n >= smallShard {
 		return n + n/8

@@ -1,7 +1,7 @@
 // Package limiter counts requests in memory against burst and per-minute limits.
 //
-// It owns the arithmetic of the limits (a token bucket, a sliding minute) and
-// the bounded table of who has used how much. It does not own what a subject
+// It owns the arithmetic of the limits (a token bucket, a sliding minute), the
+// bounded table of who has used how much, and the memory of who was told of it. It does not own what a subject
 // is, which plan applies, the words of a refusal, or limits that outlive the
 // process. Time comes in as an argument; the package starts no goroutines.
 package limiter
@@ -110,7 +110,8 @@ func (t *Table) Subject(parts ...string) Subject {
 }
 
 // Take charges one request to who under all plans, or under none: if any limit
-// refuses, nothing is spent. Plans of the same name count once, by the first of them.
+// refuses, nothing is spent. A plan in shadow whose limits refuse is alone not charged,
+// and for want of room in the table it is not either. Plans of the same name count once, by the first of them.
 // More than MaxPlans plans, a nil one or one not made by NewPlan are faults of
 // the program and get the zero Result, a refusal.
 func (t *Table) Take(now time.Time, who Subject, plans []*Plan, res *Result) {

@@ -8,12 +8,14 @@ type charge struct {
 	key  uint64
 	slot int // of its entry in the shard, -1 for none
 	state
+	used int64 // of its minute
 }
 
 // charges are the plans of one Take, each name once.
 type charges struct {
-	list [MaxPlans]charge
-	n    int
+	list   [MaxPlans]charge
+	n      int
+	spared bool // some were taken out again, by spare
 }
 
 // add notes a plan that has limits and reports whether all is well.
@@ -24,10 +26,7 @@ func (cs *charges) add(mixed uint64, p *Plan) bool {
 	if p.unlimited() {
 		return true
 	}
-	key := mix(mixed + p.hash)
-	if key == 0 {
-		key = 1 // zero marks a free slot
-	}
+	key := keyOf(mixed, p)
 	for i := range cs.n {
 		if cs.list[i].key == key {
 			return true
@@ -39,6 +38,27 @@ func (cs *charges) add(mixed uint64, p *Plan) bool {
 	cs.list[cs.n].plan, cs.list[cs.n].key = p, key
 	cs.n++
 	return true
+}
+
+// spare takes a plan in shadow out, which is then not charged.
+func (cs *charges) spare(i int) {
+	copy(cs.list[i:], cs.list[i+1:cs.n])
+	cs.n--
+	cs.spared = true
+}
+
+func (cs *charges) has(p *Plan) bool {
+	for i := range cs.n {
+		if cs.list[i].plan == p {
+			return true
+		}
+	}
+	return false
+}
+
+// keyOf finds the entry of a mixed subject under a plan.
+func keyOf(mixed uint64, p *Plan) uint64 {
+	return max(mix(mixed+p.hash), 1) // zero marks a free slot
 }
 
 func (t *Table) decide(now time.Time, who Subject, plans []*Plan, res *Result, spend bool) {
@@ -59,14 +79,22 @@ func (t *Table) decide(now time.Time, who Subject, plans []*Plan, res *Result, s
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	missing := false
-	for i := range cs.n {
+	for i := 0; i < cs.n; {
 		c := &cs.list[i]
 		c.load(s, at)
 		c.weigh(at, res)
+		if c.plan.Shadow && c.refuses(at) {
+			if spend {
+				s.settle(c)
+			}
+			cs.spare(i)
+			continue
+		}
 		missing = missing || c.slot < 0
+		i++
 	}
 	switch {
-	case res.Verdict == Allowed && missing && !t.makeRoom(s, &cs, at, spend):
+	case res.Verdict == Allowed && missing && !t.makeRoom(s, &cs, at, spend) && !s.spareShadows(&cs):
 		res.clear()
 		if spend {
 			t.full.Add(1)
@@ -75,7 +103,9 @@ func (t *Table) decide(now time.Time, who Subject, plans []*Plan, res *Result, s
 	case res.Verdict == Allowed:
 		s.store(&cs, at, res, missing)
 	default:
-		s.settle(&cs)
+		for i := range cs.n {
+			s.settle(&cs.list[i])
+		}
 	}
 }
 
@@ -92,27 +122,34 @@ func (c *charge) load(s *shard, now int64) {
 	}
 	if c.plan.PerMinute > 0 {
 		c.window.advance(now)
+		c.used = c.window.used()
 	}
 }
 
 // weigh asks each limit of the plan and spends nothing.
 func (c *charge) weigh(now int64, res *Result) {
 	if c.plan.interval > 0 {
-		st := c.bucket.standing(now, c.plan)
+		st := res.Next()
+		c.bucket.stand(st, now, c.plan)
 		if wait := c.bucket.wait(now, c.plan); wait > 0 {
 			st.Refused = true
-			res.refuse(RefusedBurst, wait)
+			res.refuse(c.plan, RefusedBurst, wait)
 		}
-		res.add(st)
 	}
 	if c.plan.PerMinute > 0 {
-		st := c.window.standing(now, c.plan)
-		if wait := c.window.wait(now, c.plan.PerMinute); wait > 0 {
+		st := res.Next()
+		c.window.stand(st, now, c.plan, c.used)
+		if wait := c.window.wait(now, c.plan.PerMinute, c.used); wait > 0 {
 			st.Refused = true
-			res.refuse(RefusedMinute, wait)
+			res.refuse(c.plan, RefusedMinute, wait)
 		}
-		res.add(st)
 	}
+}
+
+// refuses reports whether a limit of the plan does.
+func (c *charge) refuses(now int64) bool {
+	return c.plan.interval > 0 && c.bucket.wait(now, c.plan) > 0 ||
+		c.plan.PerMinute > 0 && c.window.wait(now, c.plan.PerMinute, c.used) > 0
 }
 
 // store spends one request of every limit and brings the standings up to it.
@@ -123,7 +160,7 @@ func (s *shard) store(cs *charges, now int64, res *Result, missing bool) {
 			c.bucket.spend(now, c.plan)
 		}
 		if c.plan.PerMinute > 0 {
-			c.window.spend(now, c.plan.PerMinute)
+			c.window.spend(now, c.plan.PerMinute, c.used)
 		}
 		if missing { // making room may have moved or dropped any entry
 			s.put(c.key, &c.state)
@@ -133,6 +170,9 @@ func (s *shard) store(cs *charges, now int64, res *Result, missing bool) {
 	}
 	for i := range res.Count {
 		st := &res.Standings[i]
+		if cs.spared && !cs.has(st.Plan) {
+			continue
+		}
 		st.Remaining = max(0, st.Remaining-1) // see window.ahead
 		switch {
 		case st.Kind == KindBurst:
@@ -143,13 +183,11 @@ func (s *shard) store(cs *charges, now int64, res *Result, missing bool) {
 	}
 }
 
-// settle keeps the entries of a refused request as they stand at its time. That
+// settle keeps the entry of a request that it refused as it stands at its time. That
 // spends nothing; it lets an entry that was brought back to now (see skew) go on
 // from there.
-func (s *shard) settle(cs *charges) {
-	for i := range cs.n {
-		if c := &cs.list[i]; c.slot >= 0 {
-			s.set(c.slot, &c.state)
-		}
+func (s *shard) settle(c *charge) {
+	if c.slot >= 0 {
+		s.set(c.slot, &c.state)
 	}
 }

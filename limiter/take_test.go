@@ -49,8 +49,13 @@ func takeN(tab *Table, n int, d time.Duration, who Subject, plans ...*Plan) (all
 
 func wantStandings(t *testing.T, res *Result, want ...Standing) {
 	t.Helper()
+	compareStandings(t, res.All(), want)
+}
+
+func compareStandings(t *testing.T, got, want []Standing) {
+	t.Helper()
 	byName := cmp.Comparer(func(a, b *Plan) bool { return a == b })
-	if diff := cmp.Diff(want, res.All(), byName, cmpopts.EquateEmpty()); diff != "" {
+	if diff := cmp.Diff(want, got, byName, cmpopts.EquateEmpty()); diff != "" {
 		t.Errorf("standings (-want +got):\n%s", diff)
 	}
 }
@@ -440,13 +445,15 @@ func TestNew_Faults(t *testing.T) {
 func TestTake_DoesNotAllocate(t *testing.T) {
 	tab := table(t, 1<<20)
 	plans := []*Plan{plan(t, "p", Burst{1e6, 1e6}, 1e6), plan(t, "q", Burst{1, 2}, 1)}
+	trial := []*Plan{plans[0], shadow(t, "trial", Burst{1, 2}, 1)}
 	var res Result
 	who := tab.Subject("a", "b")
 	parts := [2]string{"client", "token"}
 	for name, f := range map[string]func(){
-		"allowed": func() { tab.Take(epoch, who, plans[:1], &res) },
-		"refused": func() { tab.Take(epoch, who, plans, &res) },
-		"look":    func() { tab.Look(epoch, who, plans, &res) },
+		"allowed":  func() { tab.Take(epoch, who, plans[:1], &res) },
+		"refused":  func() { tab.Take(epoch, who, plans, &res) },
+		"shadowed": func() { tab.Take(epoch, who, trial, &res) },
+		"look":     func() { tab.Look(epoch, who, plans, &res) },
 		"look, new": func() {
 			who++
 			tab.Look(epoch, who, plans, &res)

@@ -68,9 +68,8 @@ func (w *window) used() (sum int64) {
 func (w *window) leaves(i int) int64 { return w.newest + int64(parts-i)*partTime }
 
 // wait is the time until a request passes under a limit of n, zero when it
-// passes now.
-func (w *window) wait(now, n int64) int64 {
-	used := w.used()
+// passes now. used is the sum of all uses.
+func (w *window) wait(now, n, used int64) int64 {
 	if used < n || used < n+w.ahead(now, n) {
 		return 0
 	}
@@ -123,8 +122,8 @@ func (w *window) reset(now int64) int64 {
 	return 0
 }
 
-func (w *window) spend(now, n int64) {
-	if w.used() == 0 {
+func (w *window) spend(now, n, used int64) {
+	if used == 0 {
 		// The first use after idle. All earlier uses lie in parts that have left,
 		// so more than 50 s back.
 		w.newest = now
@@ -145,10 +144,8 @@ func (w *window) emptyAt() int64 {
 	return math.MinInt64
 }
 
-func (w *window) standing(now int64, p *Plan) Standing {
-	return Standing{
-		Plan: p, Kind: KindPerMinute, Limit: p.PerMinute, Window: time.Duration(minute),
-		// A limit that was lowered may already be exceeded.
-		Remaining: max(0, p.PerMinute-w.used()), Reset: time.Duration(w.reset(now)),
-	}
+func (w *window) stand(st *Standing, now int64, p *Plan, used int64) {
+	st.Plan, st.Kind, st.Limit, st.Window, st.Near = p, KindPerMinute, p.PerMinute, time.Duration(minute), p.nearMinute
+	// A limit that was lowered may already be exceeded.
+	st.Remaining, st.Reset = max(0, p.PerMinute-used), time.Duration(w.reset(now))
 }

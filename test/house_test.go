@@ -34,11 +34,11 @@ var mayImport = map[string][]string{
 	"envoy":                    {},
 	"limiter":                  {},
 	"limiter/quota":            {"limiter"},
-	"limiter/quota/ledgertest": {"limiter/quota"},
+	"limiter/quota/ledgertest": {"limiter", "limiter/quota"},
 	"proto/tollgate/v1":        {},
 	"tokens":                   {"limiter/quota", "tokens/strictjson"},
 	"tokens/endpoint":          {"limiter", "limiter/quota", "tokens", "tokens/strictjson"},
-	"tokens/sqlite":            {"limiter/quota", "tokens"},
+	"tokens/sqlite":            {"limiter", "limiter/quota", "tokens"},
 	"tokens/storetest":         {"limiter/quota", "tokens"},
 	"tokens/strictjson":        {},
 }

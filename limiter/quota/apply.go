@@ -25,9 +25,9 @@ type Lease struct {
 // Times of the ledger's clock, in seconds.
 const (
 	moveLives   = 60 * 60      // a move that is older changes nothing
-	closedLives = 2 * 60 * 60  // a closed lease is remembered for longer than any of its moves lives
+	ClosedLives = 2 * 60 * 60  // a closed lease is remembered for longer than any of its moves lives
 	cellLags    = 24 * 60 * 60 // moves are taken for so long after a window's end
-	cellLives   = 48 * 60 * 60 // and cells are kept for longer
+	CellLives   = 48 * 60 * 60 // and cells are kept for longer
 	cellLeads   = 60           // a window may be begun that much early
 	lateGrants  = 5            // nothing is granted that long after a window's end
 	smallestFor = 8            // below so much left only what is needed is granted

@@ -15,10 +15,10 @@ package quota
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/binary"
 	"fmt"
 	"time"
+
+	"github.com/tollgate-authz/tollgate/limiter"
 )
 
 // Ledger keeps the truth about limits. It is implemented by the stores and
@@ -129,16 +129,13 @@ type Line struct {
 	Count   int64
 }
 
-// NewLimitID names the limit of a kind and plan that a subject has. The parts of the
-// subject are told apart by their lengths: ("ab", "c") is another than ("a", "bc").
-func NewLimitID(kind, plan string, subject ...string) (id LimitID) {
-	h := sha256.New()
-	var length [8]byte
-	for _, part := range append([]string{kind, plan}, subject...) {
-		binary.LittleEndian.PutUint64(length[:], uint64(len(part)))
-		h.Write(length[:])
-		h.Write([]byte(part))
-	}
-	copy(id[:], h.Sum(nil))
+// NewLimitID names the limit of a kind and plan that a subject has. Its first byte is
+// the kind, so that a ledger can be asked about all limits of a kind.
+func NewLimitID(kind limiter.Kind, plan string, subject ...string) LimitID {
+	id := LimitID(hash(append([]string{kind.String(), plan}, subject...)...))
+	id[0] = byte(kind)
 	return id
 }
+
+// Kind is what the limit counts.
+func (id LimitID) Kind() limiter.Kind { return limiter.Kind(id[0]) }

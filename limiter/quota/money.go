@@ -18,16 +18,16 @@ const (
 	Most = 1<<53 - 1
 )
 
-var errMoney = errors.New("an amount such as 10 or 0.02 is needed, with at most six digits after the point and at most nine before it")
+var errMoney = errors.New("an amount such as 10 or 0.02 is needed, with at most six digits after the point, and at most 9007199254.740991")
 
 // ParseMicros reads an amount that is not negative, such as "0.02".
 func ParseMicros(text string) (Micros, error) {
 	whole, fraction, point := strings.Cut(text, ".")
-	if whole == "" || len(whole) > 9 || point && fraction == "" || len(fraction) > 6 || !digits(whole) || !digits(fraction) {
+	if whole == "" || len(whole) > 10 || point && fraction == "" || len(fraction) > 6 || !digits(whole) || !digits(fraction) {
 		return 0, fmt.Errorf("%q: %w", text, errMoney)
 	}
 	n, err := strconv.ParseInt(whole+fraction+strings.Repeat("0", 6-len(fraction)), 10, 64)
-	if err != nil {
+	if err != nil || n > Most {
 		return 0, fmt.Errorf("%q: %w", text, errMoney)
 	}
 	return Micros(n), nil
