@@ -33,6 +33,7 @@ func (k *APIKey) Validate() []error {
 	f.account(k.Account)
 	f.environment(k.Environment)
 	f.scopes(k.Scopes)
+	f.trustedIPs(k.TrustedIPs)
 	if !k.ExpiresAt.IsZero() && !k.ExpiresAt.After(k.CreatedAt) {
 		f.add("it would expire at %s, before it is made", k.ExpiresAt.UTC().Format(time.RFC3339))
 	}
@@ -97,23 +98,4 @@ type Move struct {
 	API     string
 	Client  string // that made the request
 	At      time.Time
-}
-
-// Account is whose limits and time zone count.
-type Account struct {
-	Name      string
-	Zone      string // IANA name of the time zone its days begin in; empty: the configuration's
-	CreatedAt time.Time
-}
-
-// Validate says everything that is wrong with an account that someone wants to store.
-func (a *Account) Validate() []error {
-	var f faults
-	f.account(a.Name)
-	if a.Zone != "" {
-		if _, err := time.LoadLocation(a.Zone); err != nil || a.Zone == "Local" {
-			f.add("zone %q is unknown: an IANA name such as Europe/Berlin is needed", a.Zone)
-		}
-	}
-	return f
 }

@@ -38,6 +38,10 @@ type Origin struct {
 	Issued     time.Time
 	Generation int64  // of the client secret it was made with
 	Family     string // of the refresh token beside it
+	// Recorded: the token has terms of its own, which only its record tells. Where the
+	// record is not known, the token is refused: not to have heard of limits and
+	// addresses yet must not mean that there are none.
+	Recorded bool
 
 	opaque   bool
 	registry *Registry
@@ -51,6 +55,7 @@ func (t *Token) Expired(now time.Time) bool { return !t.Expires.IsZero() && !now
 const (
 	claimGeneration = "gen"
 	claimFamily     = "fam"
+	claimRecorded   = "rec"
 )
 
 // latest is 9999-12-31T23:59:59Z: past it dates stop being comparable as text
@@ -72,7 +77,7 @@ func (t *Trust) readClaims(v *strictjson.Value, now time.Time) (*Token, error) {
 	}
 	token.ClientID = r.text(clientClaim, t.Own)
 	if t.Own {
-		token.Origin = &Origin{Issued: issuedAt, Generation: r.whole(claimGeneration), Family: r.text(claimFamily, false)}
+		token.Origin = &Origin{Issued: issuedAt, Generation: r.whole(claimGeneration), Family: r.text(claimFamily, false), Recorded: r.flag(claimRecorded)}
 	}
 	token.Scopes = r.scopes(scopeClaim)
 	if r.err != nil {
@@ -190,6 +195,18 @@ func (r *claimReader) whole(name string) int64 {
 		return 0
 	}
 	return n
+}
+
+// flag reads true or false; false when it is absent.
+func (r *claimReader) flag(name string) bool {
+	v := r.get(name, false)
+	if v == nil {
+		return false
+	}
+	if v.Kind != strictjson.Bool {
+		r.fail("the claim %q is %s, not a boolean", name, v.Kind)
+	}
+	return v.Kind == strictjson.Bool && v.Text == "true"
 }
 
 // audience reads aud: one string or an array of strings (RFC 7519 section 4.1.3).

@@ -72,6 +72,7 @@ func (c *Client) Validate() []error {
 		f.add("no scope: a client needs at least one, or none of its requests could pass a route that asks for one")
 	}
 	f.scopes(c.Scopes)
+	f.trustedIPs(c.TrustedIPs)
 	if c.TokenTTL < 0 || c.TokenTTL > MaxLifetime || c.TokenTTL%time.Second != 0 {
 		f.add("token lifetime %s: whole seconds up to %s are allowed", c.TokenTTL, MaxLifetime)
 	}
@@ -111,6 +112,22 @@ func (f *faults) scopes(scopes []string) {
 		if !ValidScope(s) {
 			f.add("scope %q: visible ASCII without space, quote and backslash is allowed (RFC 6749 section 3.3)", s)
 		}
+	}
+}
+
+func (f *faults) trustedIPs(list []netip.Prefix) {
+	for _, p := range list {
+		if !p.IsValid() || p != p.Masked() || p.Addr().Is4In6() {
+			f.add("trusted IP %s is not as ParseTrustedIP makes them", p)
+		}
+	}
+}
+
+func (f *faults) lifetime(from, until time.Time) {
+	if !until.After(from) {
+		f.add("it would expire at %s, before it is made", until.UTC().Format(time.RFC3339))
+	} else if ttl := until.Sub(from); ttl > MaxLifetime {
+		f.add("lifetime %s: at most %s are allowed", ttl, MaxLifetime)
 	}
 }
 

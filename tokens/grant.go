@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// Grant is an access token that must be known here: an opaque one, or a JWT that
-// was revoked. JWTs that are as they were signed need no record. A *Grant is never
-// changed once published.
+// Grant is an access token that must be known here: an opaque one, a JWT that has
+// terms of its own, or one that was revoked. JWTs that are as they were signed need
+// no record. A *Grant is never changed once published.
 type Grant struct {
 	ID         string            // the token's jti
 	Client     string            // ID of the client it was issued to
@@ -21,6 +21,7 @@ type Grant struct {
 	CreatedAt  time.Time
 	ExpiresAt  time.Time
 	RevokedAt  time.Time // zero: it was not
+	Terms      *Terms    // nil: none of its own
 }
 
 // IsOpaque tells a token that is only known by its hash from a JWT.

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"time"
 	"unique"
 )
 
@@ -17,9 +18,13 @@ type Identity struct {
 	Token     *Token
 	Client    *Client  // the local client as it was then; nil for a foreign token, and for one whose client is gone
 	Key       *APIKey  // of an API key only
+	Grant     *Grant   // what is recorded of an own token; nil for most JWTs
 	Ended     error    // why the credential has ended; nil: it has not
 	Scopes    []string // effective
 	ScopeList string   // Scopes separated by spaces
+
+	// Memo is room for what the gate works out of the identity, so long as it lives.
+	Memo atomic.Value
 
 	revision uint64 // of the registry, when it was made
 }
@@ -48,6 +53,22 @@ func (id *Identity) Account() string {
 	return id.Token.Trust.Account
 }
 
+// AccountRecord is what is known of the account, nil where there is no record of it.
+func (id *Identity) AccountRecord() *Account {
+	if id.Token.Origin == nil || id.Token.registry == nil {
+		return nil
+	}
+	return id.Token.registry.Account(id.Account())
+}
+
+// Lockout is the one that is in force for the token, nil when there is none.
+func (id *Identity) Lockout(now time.Time) *Lockout {
+	if id.Token.Origin == nil || id.Token.registry == nil {
+		return nil
+	}
+	return id.Token.registry.Lockout(id.Issuer(), id.TokenID(), now)
+}
+
 // Plan names the limits.
 func (id *Identity) Plan() string {
 	switch {
@@ -70,7 +91,8 @@ func (id *Identity) Environment() Environment {
 	return id.Token.Trust.Environment
 }
 
-// TrustedIPs are where the token may be used from; none: anywhere.
+// TrustedIPs are where the client or API key may be used from; none: anywhere. Whoever
+// asks must ask for TokenIPs too: every list that is set must hold the address.
 func (id *Identity) TrustedIPs() []netip.Prefix {
 	switch {
 	case id.Client != nil:
@@ -79,6 +101,22 @@ func (id *Identity) TrustedIPs() []netip.Prefix {
 		return id.Key.TrustedIPs
 	}
 	return nil
+}
+
+// TokenIPs are where this one token may be used from; none: anywhere.
+func (id *Identity) TokenIPs() []netip.Prefix {
+	if id.Grant == nil || id.Grant.Terms == nil {
+		return nil
+	}
+	return id.Grant.Terms.TrustedIPs
+}
+
+// Limits are the token's own, and the revision of them.
+func (id *Identity) Limits() (limits TokenLimits, rev int64) {
+	if id.Grant == nil || id.Grant.Terms == nil {
+		return TokenLimits{}, 0
+	}
+	return id.Grant.Terms.Limits, id.Grant.Terms.LimitsRev
 }
 
 // identityCache holds the identity last made for a token.

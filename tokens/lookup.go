@@ -17,6 +17,24 @@ func (r *Registry) Client(idOrAlias string) *Client {
 	return r.clients[idOrAlias].Client()
 }
 
+// Account returns the account of that name, nil when there is none.
+func (r *Registry) Account(name string) *Account {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.accounts[name]
+}
+
+// APIKey returns the credential that the API key of that ID is, nil when there is none.
+func (r *Registry) APIKey(id string) *Token {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	k := r.apiKeys[id]
+	if k == nil {
+		return nil
+	}
+	return r.byHash[keyOf(&k.Hash)]
+}
+
 // Plans returns how many clients and API keys have each plan.
 func (r *Registry) Plans() map[string]int {
 	r.mu.RLock()
@@ -71,6 +89,26 @@ func (r *Registry) registration(id string) *Registration {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	return r.clients[id]
+}
+
+// grant returns what is recorded of the token of that ID.
+func (r *Registry) grant(id string) *Grant {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.grants[id]
+}
+
+// liveGrants returns what is recorded of tokens that have not expired, in no order.
+func (r *Registry) liveGrants(now time.Time) []*Grant {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	var list []*Grant
+	for _, g := range r.grants {
+		if now.Before(g.ExpiresAt) {
+			list = append(list, g)
+		}
+	}
+	return list
 }
 
 // opaqueGrant finds the token of that hash.

@@ -30,6 +30,8 @@ type Changes struct {
 	Families    map[string]*Family // that were ended
 	APIKeys     map[string]*APIKey
 	Moves       map[MoveID]*Move
+	Accounts    map[string]*Account
+	Lockouts    map[LockoutID]*Lockout
 	SigningKeys bool  // some changed
 	Last        int64 // number of the last change that is included
 }
@@ -60,10 +62,14 @@ type Registry struct {
 	apiKeys  map[string]*APIKey       // by ID
 	byHash   map[hashKey]*Token       // the credentials that they are
 	moves    map[MoveID]*Move
-	last     int64 // number of the last change applied
+	accounts map[string]*Account // by name
+	last     int64               // number of the last change applied
 
-	// revision counts the changes that may have ended or narrowed a credential:
-	// what was decided about a token under an older one is decided anew.
+	lockouts lockouts // guards itself
+
+	// revision counts the changes that may have ended or narrowed a credential, or
+	// changed its limits: what was decided about a token under an older one is decided
+	// anew.
 	revision atomic.Uint64
 	polled   atomic.Int64 // unix nanoseconds of the last successful poll
 }
@@ -88,7 +94,7 @@ func (r *Registration) Client() *Client {
 
 // NewRegistry loads every record, and the signing keys into keys.
 func NewRegistry(ctx context.Context, records Records, keys *KeyRing, now time.Time) (*Registry, error) {
-	r := &Registry{records: records, keys: keys}
+	r := &Registry{records: records, keys: keys, lockouts: lockouts{most: mostLockouts}}
 	if err := r.load(ctx); err != nil {
 		return nil, err
 	}
@@ -119,8 +125,9 @@ func (r *Registry) load(ctx context.Context) error {
 	r.ends = map[int64][]*Grant{}
 	r.families = map[string]time.Time{}
 	r.apiKeys, r.byHash = map[string]*APIKey{}, map[hashKey]*Token{}
-	r.moves = map[MoveID]*Move{}
+	r.moves, r.accounts = map[MoveID]*Move{}, make(map[string]*Account, len(all.Accounts))
 	r.applyLocked(all)
+	r.lockouts.load(all.Lockouts)
 	r.revision.Add(1) // also when all that a snapshot tells is that everything is gone
 	return nil
 }
@@ -140,9 +147,9 @@ func (r *Registry) applyLocked(c *Changes) {
 	for id, client := range c.Clients {
 		r.publishLocked(id, client)
 	}
-	revoked := false
+	bound := false
 	for id, grant := range c.Grants {
-		revoked = r.grantLocked(id, grant) || revoked
+		bound = r.grantLocked(id, grant) || bound
 	}
 	for id, family := range c.Families {
 		if family == nil {
@@ -161,8 +168,15 @@ func (r *Registry) applyLocked(c *Changes) {
 			r.moves[id] = move
 		}
 	}
+	for name, account := range c.Accounts {
+		if account == nil {
+			delete(r.accounts, name)
+		} else {
+			r.accounts[name] = account
+		}
+	}
 	r.last = c.Last
-	if revoked || len(c.Clients)+len(c.Families)+len(c.APIKeys)+len(c.Moves) > 0 {
+	if bound || len(c.Clients)+len(c.Families)+len(c.APIKeys)+len(c.Moves)+len(c.Accounts) > 0 {
 		r.revision.Add(1)
 	}
 }
@@ -188,7 +202,9 @@ func (r *Registry) publishLocked(id string, c *Client) {
 	}
 }
 
-// grantLocked reports whether a token may have been ended by it.
+// grantLocked reports whether a token that somebody holds may have been ended or
+// bound to terms by it. An opaque token that is new is held by nobody yet; a JWT was
+// good before its record came.
 func (r *Registry) grantLocked(id string, g *Grant) bool {
 	old := r.grants[id]
 	if old != nil && old.IsOpaque() {
@@ -204,7 +220,7 @@ func (r *Registry) grantLocked(id string, g *Grant) bool {
 	}
 	minute := g.forgottenFrom().Unix()/60 + 1
 	r.ends[minute] = append(r.ends[minute], g)
-	return old != nil || !g.RevokedAt.IsZero()
+	return old != nil || !g.RevokedAt.IsZero() || !g.IsOpaque()
 }
 
 func (r *Registry) apiKeyLocked(id string, k *APIKey) {
@@ -249,6 +265,7 @@ func (r *Registry) Refresh(ctx context.Context, now time.Time) error {
 			r.mu.Lock()
 			r.applyLocked(changes)
 			r.mu.Unlock()
+			r.lockouts.apply(changes.Lockouts)
 			r.reportMoves(changes.Moves)
 		}
 	}
@@ -307,6 +324,7 @@ func (g *Grant) forgottenFrom() time.Time {
 // Prune forgets what expired, within a minute. It looks at nothing else: requests wait
 // meanwhile.
 func (r *Registry) Prune(now time.Time) {
+	r.lockouts.prune(now)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for minute, ended := range r.ends {

@@ -147,6 +147,7 @@ type Claims struct {
 	Scopes     []string
 	Generation int64
 	Family     string // empty: none
+	Recorded   bool   // it is worth nothing without its record, see Origin
 	IssuedAt   time.Time
 	TTL        time.Duration // whole seconds
 }
@@ -168,7 +169,8 @@ func (i *Issuer) Issue(c Claims) (AccessToken, error) {
 		Scope      string `json:"scope"`
 		Generation int64  `json:"gen"`
 		Family     string `json:"fam,omitempty"`
-	}{i.url, c.Client, c.Audience, c.IssuedAt.Add(c.TTL).Unix(), c.IssuedAt.Unix(), id, c.Client, strings.Join(c.Scopes, " "), c.Generation, c.Family})
+		Recorded   bool   `json:"rec,omitempty"`
+	}{i.url, c.Client, c.Audience, c.IssuedAt.Add(c.TTL).Unix(), c.IssuedAt.Unix(), id, c.Client, strings.Join(c.Scopes, " "), c.Generation, c.Family, c.Recorded})
 	if err != nil {
 		return AccessToken{}, fmt.Errorf("write the claims: %w", err)
 	}

@@ -12,7 +12,7 @@ var (
 	errSecretRevoked    = errors.New("the secret that it was made with has been revoked")
 	errFamilyEnded      = errors.New("its family was ended: a refresh token of it was revoked, or used a second time")
 	errTokenRevoked     = errors.New("it has been revoked")
-	errTokenGone        = errors.New("it is no longer recorded")
+	errTokenGone        = errors.New("there is no record of it, or none yet")
 	errAPIKeyGone       = errors.New("the API key has been deleted")
 	errAPIKeyForeignAPI = errors.New("the API key is for other APIs")
 )
@@ -34,6 +34,7 @@ func stand(id *Identity) error {
 	r := t.registry
 	r.mu.RLock()
 	grant := r.grants[t.ID]
+	id.Grant = grant
 	_, familyEnded := r.families[t.Family]
 	r.mu.RUnlock()
 	switch {
@@ -43,7 +44,7 @@ func stand(id *Identity) error {
 		return errSecretRevoked
 	case familyEnded:
 		return errFamilyEnded
-	case grant == nil && t.opaque:
+	case grant == nil && (t.opaque || t.Recorded):
 		return errTokenGone
 	case grant != nil && !grant.RevokedAt.IsZero():
 		return errTokenRevoked

@@ -182,6 +182,7 @@ func TestIdentityIsKept(t *testing.T) {
 		"a client": {Clients: map[string]*Client{"other": {ID: "other"}}}, "a revoked token": {Grants: map[string]*Grant{"x": {ID: "x", RevokedAt: start}}},
 		"a token that is gone": {Grants: map[string]*Grant{"new": nil}}, "a family": {Families: map[string]*Family{"x": {}}},
 		"an API key": {APIKeys: map[string]*APIKey{"k": {ID: "k"}}}, "a move": {Moves: map[MoveID]*Move{{"a", "b"}: {}}},
+		"an account, whose credit may be another": {Accounts: map[string]*Account{"acme": {Name: "acme"}}},
 	} {
 		before := token.Identity()
 		f.tell(t, r, c)

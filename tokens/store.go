@@ -1,6 +1,10 @@
 package tokens
 
-import "errors"
+import (
+	"errors"
+
+	"github.com/tollgate-authz/tollgate/limiter/quota"
+)
 
 // What every store answers, whichever database it keeps its records in. Callers
 // compare with errors.Is; the texts name the record.
@@ -20,4 +24,7 @@ var (
 	// ErrMoved means that an account uses OAuth 2.0 at an API, so that no more API
 	// keys are made for it there (row I5).
 	ErrMoved = errors.New("the account uses OAuth 2.0 there: no more API keys are made for it")
+	// ErrCredit means that a credit would take the sum of its account's out of its
+	// bounds.
+	ErrCredit = errors.New("an account's credit stays from 0.00 to " + quota.Micros(quota.Most).String())
 )

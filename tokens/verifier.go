@@ -1,6 +1,7 @@
 package tokens
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -163,11 +164,42 @@ func (v *Verifier) findOpaque(digest *[sha256.Size]byte) *Token {
 	if trust == nil || g == nil {
 		return nil
 	}
+	return v.tokenOf(trust, g)
+}
+
+// tokenOf is the token that a record stands for.
+func (v *Verifier) tokenOf(trust *Trust, g *Grant) *Token {
 	return &Token{
 		Trust: trust, ID: g.ID, Subject: g.Client, ClientID: g.Client, Scopes: g.Scopes, Audience: []string{g.Audience},
-		Expires: g.ExpiresAt, client: v.registry.registration(g.Client),
-		Origin: &Origin{Issued: g.CreatedAt, Generation: g.Generation, Family: g.Family, opaque: true, registry: v.registry},
+		Expires: g.ExpiresAt, digest: g.Hash, client: v.registry.registration(g.Client),
+		Origin: &Origin{Issued: g.CreatedAt, Generation: g.Generation, Family: g.Family, Recorded: true, opaque: g.IsOpaque(), registry: v.registry},
 	}
+}
+
+// Recorded returns the token of ours that is recorded under an ID, nil when there is
+// none. It is for those who administer tokens and do not have them.
+func (v *Verifier) Recorded(id string) *Token {
+	trust, g := v.issuers.Load().own, v.registry.grant(id)
+	if trust == nil || g == nil {
+		return nil
+	}
+	return v.tokenOf(trust, g)
+}
+
+// AllRecorded returns the recorded tokens that have not expired, the oldest first.
+func (v *Verifier) AllRecorded(now time.Time) []*Token {
+	trust := v.issuers.Load().own
+	if trust == nil {
+		return nil
+	}
+	var list []*Token
+	for _, g := range v.registry.liveGrants(now) {
+		list = append(list, v.tokenOf(trust, g))
+	}
+	slices.SortFunc(list, func(a, b *Token) int {
+		return cmp.Or(a.Issued.Compare(b.Issued), strings.Compare(a.ID, b.ID))
+	})
+	return list
 }
 
 // checkSignature finds the one key that the token names and verifies with it. No

@@ -31,6 +31,8 @@ type grant struct {
 	access tokens.AccessToken
 	next   tokens.Secret // refresh token; empty: none
 
+	refund func() // takes back what it was charged; nil: nothing was
+
 	err error
 }
 

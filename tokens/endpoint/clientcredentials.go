@@ -16,6 +16,7 @@ func (e *endpoint) clientCredentials(ctx context.Context, g *grant) error {
 	switch { // the cases run in order; the first objection ends the request
 	case g.ends(e.authenticateClient(ctx, g)):
 	case g.ends(e.requireFewGenerations(g)): // R3; spends nothing yet
+	case g.ends(e.spendDay(ctx, g)): //         R3
 	case g.ends(g.requireScope()): //           R2
 	case g.ends(g.requireTarget()): //          not before: only clients learn which audiences there are
 	case g.ends(e.startFamily(g)):
@@ -103,20 +104,9 @@ func (e *endpoint) startFamily(g *grant) error {
 }
 
 // format of the client's access tokens.
-func (g *grant) format() tokens.Format {
-	if g.client.Format != "" {
-		return g.client.Format
-	}
-	return g.settings.Format
-}
+func (g *grant) format() tokens.Format { return g.client.TokenFormat(g.settings.Format) }
 
 // lifetime of the client's access tokens.
 func (g *grant) lifetime() time.Duration {
-	switch {
-	case g.client.TokenTTL > 0:
-		return g.client.TokenTTL
-	case g.format() == tokens.Classic:
-		return tokens.ClassicTTL
-	}
-	return g.settings.AccessTTL
+	return g.client.TokenLifetime(g.settings.Format, g.settings.AccessTTL)
 }

@@ -47,6 +47,9 @@ func (e *endpoint) token(d *dialect) func(*http.Request, *Event) (answer, error)
 			grant = e.refreshToken
 		}
 		if err := grant(ctx, g); err != nil {
+			if g.refund != nil {
+				g.refund()
+			}
 			return answer{}, err
 		}
 		return d.answer(g)

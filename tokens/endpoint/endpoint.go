@@ -70,6 +70,7 @@ type Config struct {
 	// Failures counts failed authentications. Strangers fill it, so it must not be
 	// the table that anything else is counted in.
 	Failures *limiter.Table
+	Days     Days // nil: token requests do not count in any day
 	Settings func() Settings
 	Now      func() time.Time // nil: time.Now
 	Observe  func(Event)      // nil: nobody does

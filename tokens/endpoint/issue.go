@@ -2,7 +2,6 @@ package endpoint
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/tollgate-authz/tollgate/tokens"
 )
@@ -23,10 +22,11 @@ func (e *endpoint) issue(ctx context.Context, g *grant, store func(context.Conte
 			return err
 		}
 	}
-	record, err := e.makeAccessToken(g, claims)
+	access, record, err := e.Keys.Mint(g.format(), claims, nil, e.Random)
 	if err != nil {
 		return err
 	}
+	g.access = access
 	done, err := e.turns.take(ctx, g.client.ID)
 	if err != nil {
 		return err
@@ -48,23 +48,4 @@ func (e *endpoint) issue(ctx context.Context, g *grant, store func(context.Conte
 	// was bought with is spent.
 	_ = e.generations(e.Limits.Take, g)
 	return nil
-}
-
-// makeAccessToken makes a token of the client's format, and its record where it
-// needs one.
-func (e *endpoint) makeAccessToken(g *grant, c tokens.Claims) (record *tokens.Grant, err error) {
-	format := g.format()
-	if format == tokens.JWT {
-		g.access, err = e.Keys.Issue(c)
-		return nil, err
-	}
-	bearer, hash, id, err := tokens.NewOpaqueToken(format, e.Random)
-	if err != nil {
-		return nil, fmt.Errorf("make an access token: %w", err)
-	}
-	g.access = tokens.AccessToken{Bearer: bearer, ID: id, ExpiresIn: c.TTL}
-	return &tokens.Grant{
-		ID: id, Client: c.Client, Hash: hash, Family: c.Family, Generation: c.Generation, Scopes: c.Scopes, Audience: c.Audience,
-		CreatedAt: c.IssuedAt, ExpiresAt: c.IssuedAt.Add(c.TTL),
-	}, nil
 }

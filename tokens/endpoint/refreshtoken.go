@@ -17,6 +17,7 @@ func (e *endpoint) refreshToken(ctx context.Context, g *grant) error {
 	switch { // the cases run in order; the first objection ends the request
 	case g.ends(e.authenticateClient(ctx, g)):
 	case g.ends(e.requireFewGenerations(g)):
+	case g.ends(e.spendDay(ctx, g)):
 	case g.ends(e.requireFamily(ctx, g)): // invalid_grant; a token that was used before ends the family
 	case g.ends(g.requireFamilyScope()):
 	case g.ends(g.requireSameTarget()):

@@ -10,7 +10,7 @@ import (
 	"github.com/tollgate-authz/tollgate/tokens"
 )
 
-// CreateAccount stores a new account.
+// CreateAccount stores a new account. It begins without credit: see AddCredit.
 func (db *DB) CreateAccount(ctx context.Context, a *tokens.Account) error {
 	if err := errors.Join(a.Validate()...); err != nil {
 		return err
@@ -41,9 +41,29 @@ func (db *DB) ensureAccount(ctx context.Context, tx *sql.Tx, name string, now ti
 	return db.record(ctx, tx, kindAccount, name)
 }
 
+// Account returns the account of that name; tokens.ErrNotFound when there is none.
+func (db *DB) Account(ctx context.Context, name string) (*tokens.Account, error) {
+	return oneAccount(ctx, db.reader, name)
+}
+
 // ListAccounts returns all accounts by name.
 func (db *DB) ListAccounts(ctx context.Context) ([]*tokens.Account, error) {
-	rows, err := db.reader.QueryContext(ctx, `SELECT name, zone, created_at FROM accounts ORDER BY name`)
+	return queryAccounts(ctx, db.reader, `ORDER BY name`)
+}
+
+func oneAccount(ctx context.Context, q querier, name string) (*tokens.Account, error) {
+	accounts, err := queryAccounts(ctx, q, `WHERE name = ?`, name)
+	if err != nil {
+		return nil, err
+	}
+	if len(accounts) == 0 {
+		return nil, fmt.Errorf("account %q: %w", name, tokens.ErrNotFound)
+	}
+	return accounts[0], nil
+}
+
+func queryAccounts(ctx context.Context, q querier, where string, args ...any) ([]*tokens.Account, error) {
+	rows, err := q.QueryContext(ctx, `SELECT name, zone, created_at, credit, credit_rev FROM accounts `+where, args...)
 	if err != nil {
 		return nil, fmt.Errorf("read accounts: %w", err)
 	}
@@ -52,7 +72,7 @@ func (db *DB) ListAccounts(ctx context.Context) ([]*tokens.Account, error) {
 	for rows.Next() {
 		var a tokens.Account
 		var created int64
-		if err := rows.Scan(&a.Name, &a.Zone, &created); err != nil {
+		if err := rows.Scan(&a.Name, &a.Zone, &created, &a.Credit, &a.CreditRev); err != nil {
 			return nil, fmt.Errorf("read accounts: %w", err)
 		}
 		a.CreatedAt = timeOf(created)

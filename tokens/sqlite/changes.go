@@ -19,6 +19,7 @@ const (
 	kindAPIKey     = "api_key"
 	kindMove       = "move" // its id is account, tab, API
 	kindAccount    = "account"
+	kindLockout    = "lockout" // its id is issuer, tab, token
 )
 
 // record appends a change to the feed, in the transaction that makes it.
@@ -52,7 +53,13 @@ func (db *DB) Snapshot(ctx context.Context) (all *tokens.Changes, err error) {
 		if err := collect(ctx, tx, &all.APIKeys, queryAPIKeys, apiKeyID, ``); err != nil {
 			return err
 		}
-		return collect(ctx, tx, &all.Moves, queryMoves, moveID, ``)
+		if err := collect(ctx, tx, &all.Moves, queryMoves, moveID, ``); err != nil {
+			return err
+		}
+		if err := collect(ctx, tx, &all.Accounts, queryAccounts, accountID, ``); err != nil {
+			return err
+		}
+		return collect(ctx, tx, &all.Lockouts, queryLockouts, (*tokens.Lockout).ID, notOver, now.UnixMicro())
 	})
 	if err != nil {
 		return nil, err
@@ -69,6 +76,7 @@ func clientID(c *tokens.Client) string    { return c.ID }
 func grantID(g *tokens.Grant) string      { return g.ID }
 func familyID(f *tokens.Family) string    { return f.ID }
 func apiKeyID(k *tokens.APIKey) string    { return k.ID }
+func accountID(a *tokens.Account) string  { return a.Name }
 func moveID(m *tokens.Move) tokens.MoveID { return tokens.MoveID{Account: m.Account, API: m.API} }
 
 // query reads the records that a condition selects.
@@ -145,6 +153,17 @@ func readChanges(ctx context.Context, tx *sql.Tx, after int64, c *tokens.Changes
 			return err
 		}
 	}
+	if ids := gone[kindAccount]; ids != nil {
+		c.Accounts = absent[tokens.Account](ids)
+		if err := collect(ctx, tx, &c.Accounts, queryAccounts, accountID, `WHERE name IN (SELECT id FROM changes WHERE seq > ? AND kind = ?)`, after, kindAccount); err != nil {
+			return err
+		}
+	}
+	if ids := gone[kindLockout]; ids != nil {
+		if err := changedLockouts(ctx, tx, after, ids, c); err != nil {
+			return err
+		}
+	}
 	if ids := gone[kindMove]; ids != nil {
 		c.Moves = map[tokens.MoveID]*tokens.Move{}
 		for _, id := range ids {
@@ -163,6 +182,18 @@ func readChanges(ctx context.Context, tx *sql.Tx, after int64, c *tokens.Changes
 	}
 	c.SigningKeys = gone[kindSigningKey] != nil
 	return nil
+}
+
+// changedLockouts looks each up by its key: an attack makes many, of which few change
+// from one poll to the next.
+func changedLockouts(ctx context.Context, tx *sql.Tx, after int64, ids []string, c *tokens.Changes) error {
+	c.Lockouts = make(map[tokens.LockoutID]*tokens.Lockout, len(ids))
+	for _, id := range ids {
+		issuer, token, _ := strings.Cut(id, "\t")
+		c.Lockouts[tokens.LockoutID{Issuer: issuer, Token: token}] = nil
+	}
+	const changed = `WHERE (issuer, token) IN (SELECT substr(id, 1, instr(id, char(9)) - 1), substr(id, instr(id, char(9)) + 1) FROM changes WHERE seq > ? AND kind = ?)`
+	return collect(ctx, tx, &c.Lockouts, queryLockouts, (*tokens.Lockout).ID, changed, after, kindLockout)
 }
 
 // absent says of records that they are gone, until they are found.

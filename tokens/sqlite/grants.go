@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"database/sql"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -11,7 +12,8 @@ import (
 )
 
 // AddTokens stores what of newly issued tokens must be known: the family of a refresh
-// token, an opaque access token, or both. Either may be nil.
+// token, an access token that is opaque or has terms of its own, or both. Either may be
+// nil. The revision of a token's limits is kept where it has one, as after a rotation.
 func (db *DB) AddTokens(ctx context.Context, f *tokens.Family, g *tokens.Grant) error {
 	return db.write(ctx, func(tx *sql.Tx) error {
 		if f != nil {
@@ -36,11 +38,29 @@ func (db *DB) addGrant(ctx context.Context, tx *sql.Tx, g *tokens.Grant) error {
 	if g.IsOpaque() {
 		hash = g.Hash[:]
 	}
-	_, err := tx.ExecContext(ctx, `INSERT INTO grants (id, client, hash, family, generation, scopes, audience, created_at, expires_at, revoked_at)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		g.ID, g.Client, hash, g.Family, g.Generation, strings.Join(g.Scopes, " "), g.Audience, micros(g.CreatedAt), micros(g.ExpiresAt), micros(g.RevokedAt))
+	var terms tokens.Terms
+	if g.Terms != nil {
+		if err := errors.Join(g.Validate()...); err != nil {
+			return err
+		}
+		terms = *g.Terms
+	}
+	if terms.Limits != (tokens.TokenLimits{}) {
+		terms.LimitsRev = max(1, terms.LimitsRev)
+	}
+	_, err := tx.ExecContext(ctx, `INSERT INTO grants (id, client, hash, family, generation, scopes, audience, created_at, expires_at, revoked_at,
+		name, trusted_ips, total_requests, paid_requests, per_minute, per_day, wallet_amount, limits_rev)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		g.ID, g.Client, hash, g.Family, g.Generation, strings.Join(g.Scopes, " "), g.Audience, micros(g.CreatedAt), micros(g.ExpiresAt), micros(g.RevokedAt),
+		terms.Name, joinPrefixes(terms.TrustedIPs), terms.Limits.TotalRequests, terms.Limits.PaidRequests, terms.Limits.PerMinute, terms.Limits.PerDay,
+		int64(terms.Limits.WalletAmount), terms.LimitsRev)
 	if err != nil {
 		return fmt.Errorf("store the token: %w", err)
+	}
+	if !g.IsOpaque() && g.RevokedAt.IsZero() {
+		if err := db.outliveToken(ctx, tx, g.ExpiresAt); err != nil {
+			return err
+		}
 	}
 	return db.record(ctx, tx, kindGrant, g.ID)
 }
@@ -148,19 +168,23 @@ func queryFamilies(ctx context.Context, q querier, where string, args ...any) ([
 }
 
 func queryGrants(ctx context.Context, q querier, where string, args ...any) ([]*tokens.Grant, error) {
-	rows, err := q.QueryContext(ctx, `SELECT id, client, hash, family, generation, scopes, audience, created_at, expires_at, revoked_at FROM grants `+where, args...)
+	rows, err := q.QueryContext(ctx, `SELECT id, client, hash, family, generation, scopes, audience, created_at, expires_at, revoked_at,
+		name, trusted_ips, total_requests, paid_requests, per_minute, per_day, wallet_amount, limits_rev FROM grants `+where, args...)
 	if err != nil {
 		return nil, fmt.Errorf("read tokens: %w", err)
 	}
 	defer rows.Close()
 	var grants []*tokens.Grant
 	shared := newTexts()
-	var scopes string
+	var scopes, trusted string
 	var hash sql.RawBytes
 	var created, expires, revoked int64
+	var terms tokens.Terms
+	limits := &terms.Limits
 	for rows.Next() {
 		var g tokens.Grant
-		if err := rows.Scan(&g.ID, &g.Client, &hash, &g.Family, &g.Generation, &scopes, &g.Audience, &created, &expires, &revoked); err != nil {
+		if err := rows.Scan(&g.ID, &g.Client, &hash, &g.Family, &g.Generation, &scopes, &g.Audience, &created, &expires, &revoked,
+			&terms.Name, &trusted, &limits.TotalRequests, &limits.PaidRequests, &limits.PerMinute, &limits.PerDay, &limits.WalletAmount, &terms.LimitsRev); err != nil {
 			return nil, fmt.Errorf("read tokens: %w", err)
 		}
 		if len(hash) == sha256.Size {
@@ -168,6 +192,13 @@ func queryGrants(ctx context.Context, q querier, where string, args ...any) ([]*
 		}
 		g.Client, g.Audience, g.Scopes = shared.word(g.Client), shared.word(g.Audience), shared.list(scopes)
 		g.CreatedAt, g.ExpiresAt, g.RevokedAt = timeOf(created), timeOf(expires), timeOf(revoked)
+		if terms.Name != "" || trusted != "" || terms.LimitsRev != 0 {
+			own := terms
+			if own.TrustedIPs, err = scanList(trusted); err != nil {
+				return nil, fmt.Errorf("token %s: %w", g.ID, err)
+			}
+			g.Terms = &own
+		}
 		grants = append(grants, &g)
 	}
 	if err := rows.Err(); err != nil {

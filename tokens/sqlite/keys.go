@@ -75,6 +75,14 @@ func (db *DB) RotateSigningKey(ctx context.Context, r tokens.Rotation) (*tokens.
 			return fmt.Errorf("find the longest token lifetime: %w", err)
 		}
 		until := key.SignsFrom.Add(max(r.Lifetime, time.Duration(longest)*time.Second, tokens.ClassicTTL) + clockSkew)
+		var last int64 // a token may have been given a lifetime of its own
+		err := tx.QueryRowContext(ctx, `SELECT expires_at FROM grants WHERE hash IS NULL AND revoked_at = 0 ORDER BY expires_at DESC LIMIT 1`).Scan(&last)
+		if err != nil && !errors.Is(err, sql.ErrNoRows) {
+			return fmt.Errorf("find the token that lives longest: %w", err)
+		}
+		if end := timeOf(last).Add(clockSkew); end.After(until) {
+			until = end
+		}
 		if _, err := tx.ExecContext(ctx, `UPDATE signing_keys SET verifies_until = ? WHERE verifies_until = 0`, micros(until)); err != nil {
 			return fmt.Errorf("retire the signing key: %w", err)
 		}
@@ -93,14 +101,23 @@ func (db *DB) RotateSigningKey(ctx context.Context, r tokens.Rotation) (*tokens.
 // clockSkew is how much longer than its longest token a key verifies: clocks differ.
 const clockSkew = time.Minute
 
-// outlive lets keys that sign until the next one does, and verify until a time that is
-// settled, verify the tokens of a client that was not there when it was.
-func (db *DB) outlive(ctx context.Context, tx *sql.Tx, ttl time.Duration) error {
-	done, err := tx.ExecContext(ctx, `UPDATE signing_keys SET verifies_until = next.signs_from + ?1
+// outliveClient lets keys that sign until the next one does, and verify until a time
+// that is settled, verify the tokens of a client that was not there when it was.
+func (db *DB) outliveClient(ctx context.Context, tx *sql.Tx, ttl time.Duration) error {
+	return db.outlive(ctx, tx, `next.signs_from + ?1`, (ttl + clockSkew).Microseconds())
+}
+
+// outliveToken does so for one token that has a lifetime of its own.
+func (db *DB) outliveToken(ctx context.Context, tx *sql.Tx, expires time.Time) error {
+	return db.outlive(ctx, tx, `?1`, micros(expires.Add(clockSkew)))
+}
+
+func (db *DB) outlive(ctx context.Context, tx *sql.Tx, until string, arg int64) error {
+	done, err := tx.ExecContext(ctx, `UPDATE signing_keys SET verifies_until = `+until+`
 		FROM (SELECT max(signs_from) AS signs_from FROM signing_keys WHERE verifies_until = 0) AS next
-		WHERE next.signs_from > ?2 AND verifies_until > ?2 AND verifies_until < next.signs_from + ?1`, (ttl + clockSkew).Microseconds(), micros(db.now()))
+		WHERE next.signs_from > ?2 AND verifies_until > ?2 AND verifies_until < `+until, arg, micros(db.now()))
 	if err != nil {
-		return fmt.Errorf("keep the signing keys for the client's tokens: %w", err)
+		return fmt.Errorf("keep the signing keys for tokens that live longer: %w", err)
 	}
 	if n, err := done.RowsAffected(); err != nil || n == 0 {
 		return err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -118,5 +119,58 @@ func TestMigrationKeepsCredentials(t *testing.T) {
 	db := open(t, config(path))
 	if c, err := db.AddSecret(t.Context(), "client1", pepper.Hash("second"), time.Time{}); err != nil || c.Generation != 2 {
 		t.Errorf("%+v, %v; want generation 2", c, err)
+	}
+}
+
+// TestMigrationKeepsTokens: with the store of version 2, tokens and accounts are as they
+// were, without limits and without money, and may have both from now on.
+func TestMigrationKeepsTokens(t *testing.T) {
+	t.Parallel()
+	client, opaque, revoked := storetest.NewClient("client1"), storetest.NewGrant("opaque", "client1"), storetest.NewGrant("jwt", "client1")
+	revoked.Hash, revoked.RevokedAt = [32]byte{}, storetest.Epoch
+	path := storeOfVersion(t, 2, func(db *DB) error {
+		exec := func(query string, args ...any) (err error) {
+			_, err = db.writer.Exec(query, args...)
+			return err
+		}
+		err := exec(`INSERT INTO clients (id, name, alias, account, plan, environment, scopes, trusted_ips, token_ttl, format, refresh, created_at)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, client.ID, client.Name, client.Alias, client.Account, client.Plan, string(client.Environment),
+			joinScopes(client.Scopes), joinPrefixes(client.TrustedIPs), int64(client.TokenTTL/time.Second), string(client.Format), client.Refresh, micros(client.CreatedAt))
+		errs := []error{err, exec(`INSERT INTO accounts (name, zone, created_at) VALUES ('acme', 'Europe/Berlin', ?)`, micros(storetest.Epoch))}
+		for _, g := range []*tokens.Grant{opaque, revoked} {
+			var hash []byte
+			if g.IsOpaque() {
+				hash = g.Hash[:]
+			}
+			errs = append(errs, exec(`INSERT INTO grants (id, client, hash, family, generation, scopes, audience, created_at, expires_at, revoked_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+				g.ID, g.Client, hash, g.Family, g.Generation, strings.Join(g.Scopes, " "), g.Audience, micros(g.CreatedAt), micros(g.ExpiresAt), micros(g.RevokedAt)))
+		}
+		return errors.Join(append(errs, exec(`INSERT INTO changes (kind, id, at) VALUES ('client', 'client1', 1), ('account', 'acme', 2), ('grant', 'opaque', 3)`))...)
+	})
+
+	db := open(t, config(path))
+	all, err := db.Snapshot(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	acme := &tokens.Account{Name: "acme", Zone: "Europe/Berlin", CreatedAt: storetest.Epoch}
+	client.Secrets = nil
+	want := &tokens.Changes{
+		Clients: map[string]*tokens.Client{"client1": client}, Grants: map[string]*tokens.Grant{"opaque": opaque, "jwt": revoked},
+		Accounts: map[string]*tokens.Account{"acme": acme}, Last: 3,
+	}
+	same := cmp.Options{cmpopts.EquateEmpty(), cmpopts.EquateComparable(netip.Prefix{})}
+	if d := cmp.Diff(want, all, same); d != "" {
+		t.Errorf("-want +got:\n%s", d)
+	}
+
+	limits := tokens.TokenLimits{PerDay: 5}
+	opaque.Terms = &tokens.Terms{Limits: limits, LimitsRev: 1}
+	if g, err := db.UpdateTokenLimits(t.Context(), "opaque", func(l *tokens.TokenLimits) { *l = limits }); err != nil || cmp.Diff(opaque, g, same) != "" {
+		t.Errorf("an old token's limits: %v\n%s", err, cmp.Diff(opaque, g, same))
+	}
+	acme.Credit, acme.CreditRev = 7, 1
+	if a, err := db.AddCredit(t.Context(), &tokens.Credit{Account: "acme", ID: "credit1", Amount: 7, At: storetest.Epoch}); err != nil || cmp.Diff(acme, a) != "" {
+		t.Errorf("an old account's credit: %v\n%s", err, cmp.Diff(acme, a))
 	}
 }

@@ -29,6 +29,7 @@ func (db *DB) Prune(ctx context.Context) (pruned int64, err error) {
 		{`grants WHERE id IN (SELECT id FROM grants WHERE expires_at < ?1 AND hash IS NOT NULL LIMIT ?2)`, now.Add(-tokens.KeepExpired)},
 		{`grants WHERE id IN (SELECT id FROM grants WHERE expires_at < ?1 AND hash IS NULL LIMIT ?2)`, now},
 		{`families WHERE id IN (SELECT id FROM families WHERE tokens_until < ?1 AND (ended_at != 0 OR idle_until < ?1 OR expires_at < ?1) LIMIT ?2)`, now},
+		{`lockouts WHERE (issuer, token) IN (SELECT issuer, token FROM lockouts WHERE until <= ?1 LIMIT ?2)`, now},
 		{`client_secrets WHERE until != 0 AND until < ?1 AND ?2`, now},
 		{`signing_keys WHERE verifies_until != 0 AND verifies_until < ?1 AND ?2`, now},
 		{`changes WHERE seq IN (SELECT seq FROM changes WHERE at < ?1 AND seq < (SELECT max(seq) FROM changes) LIMIT ?2)`, now.Add(-keepChanges)},

@@ -1,6 +1,6 @@
 // Package sqlite keeps the records of package tokens in SQLite: clients, signing
-// keys and the feed of their changes. Several processes may use one file at once,
-// such as the command line beside `serve`.
+// keys and the feed of their changes; and the ledger of package quota. Several
+// processes may use one file at once, such as the command line beside `serve`.
 //
 // It owns the file, its schema and its locks. It does not judge credentials:
 // secrets arrive hashed, and private keys are sealed under a key that is kept
@@ -38,6 +38,7 @@ type DB struct {
 	reader *sql.DB // in memory the same as writer
 	sealer cipher.AEAD
 	now    func() time.Time
+	ledger *Ledger
 }
 
 const (
@@ -72,6 +73,9 @@ func Open(ctx context.Context, c Config) (*DB, error) {
 	}
 	if err == nil {
 		err = db.migrate(ctx)
+	}
+	if err == nil {
+		db.ledger, err = newLedger(ctx, db)
 	}
 	if err != nil {
 		return nil, errors.Join(explain(c.Path, err), db.Close())

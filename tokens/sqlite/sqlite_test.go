@@ -40,6 +40,34 @@ func open(t testing.TB, c Config) *DB {
 
 func newFile(t testing.TB) string { return filepath.Join(t.TempDir(), "data", "tollgate.db") }
 
+// emptyFile is the path of a store that somebody has made and closed again: for tests
+// that are about something else than how a store is made, which costs more than most of
+// what they do with it.
+func emptyFile(t testing.TB) string {
+	t.Helper()
+	empty.once.Do(func() {
+		path := newFile(t)
+		var db *DB
+		if db, empty.err = Open(context.Background(), config(path)); empty.err != nil {
+			return
+		}
+		if empty.err = db.Close(); empty.err == nil {
+			empty.file, empty.err = os.ReadFile(path)
+		}
+	})
+	path := filepath.Join(t.TempDir(), "tollgate.db")
+	if err := errors.Join(empty.err, os.WriteFile(path, empty.file, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+var empty struct {
+	once sync.Once
+	file []byte
+	err  error
+}
+
 func newRing() *tokens.KeyRing {
 	return tokens.NewKeyRing("https://tollgate.example", rand.Reader, func() time.Time { return storetest.Epoch })
 }
@@ -66,7 +94,7 @@ func TestMemory(t *testing.T) {
 func TestFile(t *testing.T) {
 	t.Parallel()
 	storetest.Run(t, func(t *testing.T, now func() time.Time) storetest.Store {
-		return open(t, Config{Path: newFile(t), KEK: kek, Now: now})
+		return open(t, Config{Path: emptyFile(t), KEK: kek, Now: now})
 	})
 }
 

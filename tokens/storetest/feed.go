@@ -71,7 +71,9 @@ func feedTellsKinds(t *testing.T, s *world) {
 	f, ended := NewFamily("family1", "client1"), NewFamily("family1", "client1")
 	g, revoked, jwt := NewGrant("token1", "client1"), NewGrant("token1", "client1"), newJWT("token2", "client1")
 	ended.EndedAt, revoked.RevokedAt, jwt.RevokedAt = Epoch, Epoch, Epoch
-	key := NewAPIKey("key1")
+	limited := NewGrant("token3", "client1")
+	limited.Terms = &tokens.Terms{Limits: tokens.TokenLimits{PerDay: 5}, LimitsRev: 1}
+	key, lockoutID := NewAPIKey("key1"), NewLockout("token1").ID()
 	move, moveID := &tokens.Move{Account: account, API: "a b", Client: "client1", At: Epoch}, tokens.MoveID{Account: account, API: "a b"}
 	edited := func(edit func(c *tokens.Client)) tokens.Changes {
 		c := *client
@@ -87,8 +89,17 @@ func feedTellsKinds(t *testing.T, s *world) {
 		do   func() error
 		want tokens.Changes
 	}{
-		{"an account", func() error { return s.CreateAccount(t.Context(), &tokens.Account{Name: "initech", CreatedAt: Epoch}) }, tokens.Changes{}},
-		{"a client", func() error { return s.CreateClient(t.Context(), first) }, tokens.Changes{Clients: map[string]*tokens.Client{"client1": first}}},
+		{"an account", func() error { return s.CreateAccount(t.Context(), &tokens.Account{Name: "initech", CreatedAt: Epoch}) }, tokens.Changes{
+			Accounts: map[string]*tokens.Account{"initech": {Name: "initech", CreatedAt: Epoch}},
+		}},
+		{"a client", func() error { return s.CreateClient(t.Context(), first) }, tokens.Changes{
+			Clients: map[string]*tokens.Client{"client1": first}, Accounts: map[string]*tokens.Account{account: {Name: account, CreatedAt: Epoch}},
+		}},
+		{"a credit", func() error { return of(s.AddCredit(t.Context(), newCredit("credit1", 5))) }, tokens.Changes{
+			Accounts: map[string]*tokens.Account{"acme": {Name: "acme", CreatedAt: Epoch, Credit: 5, CreditRev: 1}},
+		}},
+		{"a lockout", func() error { return s.AddLockout(t.Context(), NewLockout("token1")) }, tokens.Changes{Lockouts: map[tokens.LockoutID]*tokens.Lockout{lockoutID: NewLockout("token1")}}},
+		{"a lockout lifted", func() error { return s.DeleteLockout(t.Context(), lockoutID) }, tokens.Changes{Lockouts: map[tokens.LockoutID]*tokens.Lockout{lockoutID: nil}}},
 		{"a secret", func() error { return of(s.AddSecret(t.Context(), "client1", second.Hash, time.Time{})) }, edited(func(c *tokens.Client) {
 			c.Generation, c.Secrets = 2, []tokens.ClientSecret{second, c.Secrets[0]}
 		})},
@@ -105,6 +116,9 @@ func feedTellsKinds(t *testing.T, s *world) {
 			f.EndedAt = Epoch
 			return f
 		}()}}},
+		{"a token's limits", func() error {
+			return of(s.UpdateTokenLimits(t.Context(), "token3", limitedTo(tokens.TokenLimits{PerDay: 5})))
+		}, tokens.Changes{Grants: map[string]*tokens.Grant{"token3": limited}}},
 		{"a revoked token", func() error { return s.RevokeToken(t.Context(), g) }, tokens.Changes{Grants: map[string]*tokens.Grant{"token1": revoked}}},
 		{"a revoked JWT", func() error { return s.RevokeToken(t.Context(), newJWT("token2", "client1")) }, tokens.Changes{Grants: map[string]*tokens.Grant{"token2": jwt}}},
 		{"an API key", func() error { return s.CreateAPIKey(t.Context(), key, key.APIs) }, tokens.Changes{APIKeys: map[string]*tokens.APIKey{"key1": key}}},
@@ -149,8 +163,15 @@ func fill(t *testing.T, s *world) {
 	for _, api := range []string{"contacts", "invoices"} {
 		do(t, s.AddMove(t.Context(), &tokens.Move{Account: "acme", API: api, Client: "client1", At: Epoch}))
 	}
+	for _, token := range []string{"token1", "token2"} {
+		l := NewLockout(token)
+		l.Until = s.now.Add(24 * time.Hour)
+		do(t, s.AddLockout(t.Context(), l))
+	}
 	_, err := s.AddSecret(t.Context(), "client1", hashOf("second"), s.now.Add(time.Hour))
-	do(t, err, s.DeleteMove(t.Context(), tokens.MoveID{Account: "acme", API: "invoices"}), s.DeleteAPIKey(t.Context(), "key1"),
+	_, errCredit := s.AddCredit(t.Context(), newCredit("credit1", 5))
+	_, errLimits := s.UpdateTokenLimits(t.Context(), "client1-3", limitedTo(NewTerms().Limits))
+	do(t, err, errCredit, errLimits, s.DeleteLockout(t.Context(), NewLockout("token2").ID()), s.DeleteMove(t.Context(), tokens.MoveID{Account: "acme", API: "invoices"}), s.DeleteAPIKey(t.Context(), "key1"),
 		s.EnsureSigningKey(t.Context(), "ES256", rand.Reader, time.Hour))
 }
 
@@ -164,6 +185,9 @@ func wantSum(t *testing.T, s *world) {
 		func() { maps.DeleteFunc(sum.Grants, func(_ string, r *tokens.Grant) bool { return r == nil }) },
 		func() { maps.DeleteFunc(sum.APIKeys, func(_ string, r *tokens.APIKey) bool { return r == nil }) },
 		func() { maps.DeleteFunc(sum.Moves, func(_ tokens.MoveID, r *tokens.Move) bool { return r == nil }) },
+		func() {
+			maps.DeleteFunc(sum.Lockouts, func(_ tokens.LockoutID, r *tokens.Lockout) bool { return r == nil })
+		},
 	} {
 		forget()
 	}
@@ -174,9 +198,9 @@ func snapshotIsTheSum(t *testing.T, s *world) {
 	diff(t, snapshot(t, s), &tokens.Changes{})
 	fill(t, s)
 	all := snapshot(t, s)
-	if len(all.Clients) != 3 || len(all.Grants) != 12 || len(all.Families) != 3 || len(all.APIKeys) != 1 || len(all.Moves) != 1 {
-		t.Errorf("a snapshot of %d clients, %d tokens, %d families, %d API keys, %d moves; want 3, 12, 3, 1, 1",
-			len(all.Clients), len(all.Grants), len(all.Families), len(all.APIKeys), len(all.Moves))
+	if len(all.Clients) != 3 || len(all.Grants) != 12 || len(all.Families) != 3 || len(all.APIKeys) != 1 || len(all.Moves) != 1 || len(all.Accounts) != 1 || len(all.Lockouts) != 1 {
+		t.Errorf("a snapshot of %d clients, %d tokens, %d families, %d API keys, %d moves, %d accounts, %d lockouts; want 3, 12, 3, 1, 1, 1, 1",
+			len(all.Clients), len(all.Grants), len(all.Families), len(all.APIKeys), len(all.Moves), len(all.Accounts), len(all.Lockouts))
 	}
 	wantSum(t, s)
 }

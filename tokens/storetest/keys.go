@@ -211,6 +211,48 @@ func keyOutlivesNewClients(t *testing.T, s *world) {
 	client("late", 48*time.Hour, until) // the next key signs its tokens
 }
 
+// keyOutlivesLongTokens: a token that was given a lifetime of its own is verified until
+// it expires, whether it was made before its key was replaced, or after and before the
+// next one signs.
+func keyOutlivesLongTokens(t *testing.T, s *world) {
+	ensure(t, s, "ES256")
+	create(t, s, NewClient("client1"))
+	token := func(g *tokens.Grant, ttl time.Duration) time.Time {
+		t.Helper()
+		g.CreatedAt, g.ExpiresAt = s.now, s.now.Add(ttl)
+		add(t, s, nil, g)
+		return g.ExpiresAt.Add(time.Minute) // clocks differ by a minute
+	}
+	until := token(newJWT("before", "client1"), 30*24*time.Hour)
+	token(NewGrant("opaque", "client1"), 60*24*time.Hour) // nobody signed it
+	revoked := newJWT("revoked", "client1")
+	revoked.ExpiresAt = s.now.Add(60 * 24 * time.Hour)
+	do(t, s.RevokeToken(t.Context(), revoked))
+	rotate(t, s, time.Hour, time.Hour)
+	wantTimes(t, signingKeys(t, s)[1], Epoch, until)
+	for name, step := range map[string]struct {
+		g    *tokens.Grant
+		ttl  time.Duration
+		told bool
+	}{
+		"shorter": {newJWT("shorter", "client1"), time.Hour, false}, "opaque": {NewGrant("opaque 2", "client1"), 90 * 24 * time.Hour, false},
+		"longer": {newJWT("longer", "client1"), 40 * 24 * time.Hour, true},
+	} {
+		last := snapshot(t, s).Last
+		end := token(step.g, step.ttl)
+		if step.told {
+			until = end
+		}
+		if c, _ := changed(t, s, last); c.SigningKeys != step.told {
+			t.Errorf("%s: the feed tells of signing keys: %t", name, c.SigningKeys)
+		}
+	}
+	wantTimes(t, signingKeys(t, s)[1], Epoch, until)
+	s.advance(time.Hour)
+	token(newJWT("late", "client1"), 80*24*time.Hour) // the next key signs it
+	wantTimes(t, signingKeys(t, s)[1], Epoch, until)
+}
+
 func rotationCalledOff(t *testing.T, s *world) {
 	first := ensure(t, s, "ES256")
 	second := rotate(t, s, 0, time.Hour)

@@ -129,6 +129,8 @@ func registryFollowsKinds(t *testing.T, s *world) {
 	f.wantEnded(t, s, jwt, "secret")
 	f.wantEnded(t, s, f.jwt(t, s, 2, ""), "")
 
+	registryFollowsLimits(t, s, f, step)
+
 	text, hash, _, err := tokens.NewAPIKey(rand.Reader)
 	do(t, err)
 	key := NewAPIKey("key1")
@@ -162,11 +164,50 @@ func registryFollowsKinds(t *testing.T, s *world) {
 	f.wantEnded(t, s, jwt, "deleted")
 }
 
+// registryFollowsLimits: of a token that somebody holds, of its account, and what came
+// of exceeding them.
+func registryFollowsLimits(t *testing.T, s *world, f *follower, step func(...error)) {
+	t.Helper()
+	held := must[*tokens.Token](t)(f.verifier.Verify(t.Context(), f.jwt(t, s, 2, "").Reveal(), s.now))
+	g := held.Record()
+	g.Terms = NewTerms()
+	wantLimits := func(want tokens.TokenLimits, rev int64) {
+		t.Helper()
+		if limits, r := held.Identity().Limits(); limits != want || r != rev {
+			t.Errorf("limits %+v of revision %d, want %+v of %d", limits, r, want, rev)
+		}
+	}
+	wantLimits(tokens.TokenLimits{}, 0)
+	step(s.AddTokens(t.Context(), nil, g))
+	wantLimits(NewTerms().Limits, 1)
+	diff(t, held.Identity().TokenIPs(), NewTerms().TrustedIPs)
+	_, err := s.UpdateTokenLimits(t.Context(), g.ID, limitedTo(tokens.TokenLimits{PerDay: 5}))
+	step(err)
+	wantLimits(tokens.TokenLimits{PerDay: 5}, 2)
+
+	want, err := s.AddCredit(t.Context(), newCredit("credit1", 5))
+	step(err)
+	diff(t, f.Account("acme"), want)
+
+	l, id := NewLockout("token1"), NewLockout("token1").ID()
+	step(s.AddLockout(t.Context(), l))
+	diff(t, f.Lockout(id.Issuer, id.Token, s.now), l)
+	step(s.DeleteLockout(t.Context(), id))
+	if l := f.Lockout(id.Issuer, id.Token, s.now); l != nil {
+		t.Errorf("after it was lifted: %+v", l)
+	}
+}
+
 // registryFollowsOverAGap: one that was away for longer than the feed reaches back finds
 // everything as one does that was there.
 func registryFollowsOverAGap(t *testing.T, s *world) {
 	fill(t, s)
 	late, catchUp := follow(t, s)
+	lifted, here := NewLockout("token1").ID(), &tokens.Lockout{Issuer: issuer, Token: "here", Until: s.now.Add(24 * time.Hour)}
+	if late.Lockout(lifted.Issuer, lifted.Token, s.now) == nil {
+		t.Fatal("the registry does not know the lockout in the store")
+	}
+	late.LockNow(here)
 	kept, g := opaque("kept", "")
 	doomed, gone := opaque("gone", "")
 	gone.Client = "client2"
@@ -179,7 +220,8 @@ func registryFollowsOverAGap(t *testing.T, s *world) {
 	if err := held.Identity().Ended; err != nil {
 		t.Fatal(err)
 	}
-	do(t, s.DeleteClient(t.Context(), "client2"), s.DeleteAPIKey(t.Context(), "key2"), s.DeleteMove(t.Context(), tokens.MoveID{Account: "acme", API: "contacts"}))
+	do(t, s.DeleteClient(t.Context(), "client2"), s.DeleteAPIKey(t.Context(), "key2"), s.DeleteMove(t.Context(), tokens.MoveID{Account: "acme", API: "contacts"}),
+		s.DeleteLockout(t.Context(), lifted))
 	s.advance(2 * time.Hour)
 	create(t, s, NewClient("client3"))
 	prunedRows(t, s)
@@ -191,6 +233,8 @@ func registryFollowsOverAGap(t *testing.T, s *world) {
 		t.Error("the token of a deleted client that somebody holds is accepted")
 	}
 	late.wantEnded(t, s, kept, "")
+	diff(t, late.Lockouts(s.now), []*tokens.Lockout{here})
+	diff(t, late.Account("acme"), must[*tokens.Account](t)(s.Account(t.Context(), "acme")))
 	fresh, _ := follow(t, s)
 	if late.Len() != fresh.Len() || late.Grants() != fresh.Grants() || late.APIKeys() != fresh.APIKeys() {
 		t.Errorf("%d clients, %d tokens, %d API keys; want %d, %d, %d", late.Len(), late.Grants(), late.APIKeys(), fresh.Len(), fresh.Grants(), fresh.APIKeys())

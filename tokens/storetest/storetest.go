@@ -30,13 +30,22 @@ type Store interface {
 	SuspendClient(ctx context.Context, id string, suspended bool) (*tokens.Client, error)
 
 	CreateAccount(ctx context.Context, a *tokens.Account) error
+	Account(ctx context.Context, name string) (*tokens.Account, error)
 	ListAccounts(ctx context.Context) ([]*tokens.Account, error)
+	AddCredit(ctx context.Context, c *tokens.Credit) (*tokens.Account, error)
+	ListCredits(ctx context.Context, account string, after *tokens.Credit, limit int) ([]*tokens.Credit, error)
 
 	AddTokens(ctx context.Context, f *tokens.Family, g *tokens.Grant) error
 	Family(ctx context.Context, id string) (*tokens.Family, error)
 	RotateFamily(ctx context.Context, next *tokens.Family, g *tokens.Grant) error
 	EndFamily(ctx context.Context, id string) error
 	RevokeToken(ctx context.Context, g *tokens.Grant) error
+	UpdateTokenLimits(ctx context.Context, id string, edit func(*tokens.TokenLimits)) (*tokens.Grant, error)
+
+	LimitRevisions(ctx context.Context, limits map[string]int64) (map[string]int64, error)
+	AddLockout(ctx context.Context, l *tokens.Lockout) error
+	ListLockouts(ctx context.Context) ([]*tokens.Lockout, error)
+	DeleteLockout(ctx context.Context, id tokens.LockoutID) error
 
 	CreateAPIKey(ctx context.Context, k *tokens.APIKey, opens []string) error
 	ListAPIKeys(ctx context.Context) ([]*tokens.APIKey, error)
@@ -91,7 +100,19 @@ func Run(t *testing.T, open func(t *testing.T, now func() time.Time) Store) {
 		"a client is suspended and resumed":       suspendClient,
 		"accounts are made on the fly":            accountsOnTheFly,
 		"an account is made once":                 accountIsMadeOnce,
+		"an account comes back as it was stored":  accountComesBack,
+		"O4: credits add up":                      creditsAddUp,
+		"O4: a credit pays once":                  creditPaysOnce,
+		"O4: credits are listed by page":          creditsArePaged,
 		"tokens come back as they were stored":    tokensComeBack,
+		"O1: terms come back with their token":    termsComeBack,
+		"O1: faulty terms are refused":            faultyTerms,
+		"O2: a token's limits are edited":         updateLimits,
+		"O2: of edits at once none is lost":       editsAtOnce,
+		"limits of a file have revisions":         limitRevisions,
+		"limits of one file have one revision":    limitRevisionsAtOnce,
+		"V4: lockouts are kept and lifted":        lockouts,
+		"V4: lockouts end":                        lockoutsEnd,
 		"tokens are stored all or none":           tokensAllOrNone,
 		"D4: a refresh token rotates":             familyRotates,
 		"D4: one of many rotations succeeds":      oneRotates,
@@ -120,6 +141,7 @@ func Run(t *testing.T, open func(t *testing.T, now func() time.Time) Store) {
 		"signing keys rotate":                     keysRotate,
 		"a key verifies what it has signed":       keyOutlivesItsTokens,
 		"a key verifies what it signs to its end": keyOutlivesNewClients,
+		"a key outlives tokens with long lives":   keyOutlivesLongTokens,
 		"a rotation is called off":                rotationCalledOff,
 		"a cancelled context changes nothing":     cancelled,
 	} {

@@ -1,0 +1,121 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"github.com/tollgate-authz/tollgate/tokens"
+)
+
+// UpdateTokenLimits changes the limits of one token and returns the token as it is
+// then. edit is given the limits as they are: of two edits at once none is lost. Their
+// revision grows by one, also when they are taken away; the limits that it has already
+// are no edit.
+func (db *DB) UpdateTokenLimits(ctx context.Context, id string, edit func(*tokens.TokenLimits)) (*tokens.Grant, error) {
+	var g *tokens.Grant
+	err := db.write(ctx, func(tx *sql.Tx) error {
+		grants, err := queryGrants(ctx, tx, `WHERE id = ?`, id)
+		if err != nil {
+			return err
+		}
+		if len(grants) == 0 {
+			return fmt.Errorf("token %q: %w", id, tokens.ErrNotFound)
+		}
+		g = grants[0]
+		var terms tokens.Terms
+		if g.Terms != nil {
+			terms = *g.Terms
+		}
+		limits := terms.Limits
+		if edit(&limits); terms.Limits == limits {
+			return nil
+		}
+		if err := errors.Join(limits.Validate()...); err != nil {
+			return err
+		}
+		terms.Limits, terms.LimitsRev = limits, terms.LimitsRev+1
+		g.Terms = &terms
+		_, err = tx.ExecContext(ctx, `UPDATE grants SET total_requests = ?, paid_requests = ?, per_minute = ?, per_day = ?, wallet_amount = ?, limits_rev = ? WHERE id = ?`,
+			limits.TotalRequests, limits.PaidRequests, limits.PerMinute, limits.PerDay, int64(limits.WalletAmount), terms.LimitsRev, id)
+		if err != nil {
+			return fmt.Errorf("change the token's limits: %w", err)
+		}
+		return db.record(ctx, tx, kindGrant, id)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return g, nil
+}
+
+// LimitRevisions stores limits that stand in a configuration file, by names such as
+// "default.per_day", and returns the revision of each: 1 for the first value, and one
+// more whenever the value is another than before. Limits that are not named stay.
+//
+// The ledger lets the limit with the highest revision win, so that a process which was
+// cut off, or has not read its file again yet, does not put an old limit back in force.
+// What is edited in the store is counted there; what stands in a file has no number of
+// its own. Of processes with different files the one that read its file last is right.
+func (db *DB) LimitRevisions(ctx context.Context, limits map[string]int64) (map[string]int64, error) {
+	revisions, changed, err := compareLimits(ctx, db.reader, limits)
+	if err != nil {
+		return nil, err
+	}
+	if len(changed) == 0 {
+		return revisions, nil
+	}
+	err = db.write(ctx, func(tx *sql.Tx) (err error) {
+		if revisions, changed, err = compareLimits(ctx, tx, limits); err != nil {
+			return err
+		}
+		for _, name := range changed {
+			revisions[name]++
+			_, err := tx.ExecContext(ctx, `INSERT INTO limit_revisions (name, value, rev) VALUES (?, ?, ?)
+				ON CONFLICT DO UPDATE SET value = excluded.value, rev = excluded.rev`, name, limits[name], revisions[name])
+			if err != nil {
+				return fmt.Errorf("store the limit %s: %w", name, err)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return revisions, nil
+}
+
+// compareLimits returns the stored revisions of limits, and the names of those that are
+// new or have another value than the stored one.
+func compareLimits(ctx context.Context, q querier, limits map[string]int64) (revisions map[string]int64, changed []string, err error) {
+	rows, err := q.QueryContext(ctx, `SELECT name, value, rev FROM limit_revisions`)
+	if err != nil {
+		return nil, nil, fmt.Errorf("read the revisions of limits: %w", err)
+	}
+	defer rows.Close()
+	revisions = make(map[string]int64, len(limits))
+	for rows.Next() {
+		var name string
+		var value, rev int64
+		if err := rows.Scan(&name, &value, &rev); err != nil {
+			return nil, nil, fmt.Errorf("read the revisions of limits: %w", err)
+		}
+		wanted, asked := limits[name]
+		if asked {
+			revisions[name] = rev
+		}
+		if asked && wanted != value {
+			changed = append(changed, name)
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return nil, nil, fmt.Errorf("read the revisions of limits: %w", err)
+	}
+	for name := range limits {
+		if revisions[name] == 0 {
+			changed = append(changed, name)
+		}
+	}
+	return revisions, changed, nil
+}
