@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/tollgate-authz/tollgate/limiter/quota"
 	"github.com/tollgate-authz/tollgate/tokens"
 )
 
@@ -186,16 +187,16 @@ type ClientIP struct {
 
 // Plan is a named set of limits. A limit of zero is no limit.
 type Plan struct {
-	Burst         *Burst        `yaml:"burst" doc:"Token bucket; exceeded: R7."`
-	PerMinute     int64         `yaml:"per_minute" min:"1" max:"2147483647" doc:"Requests in a sliding minute; exceeded: R3."`
-	PerDay        int64         `yaml:"per_day" min:"1" status:"unenforced" doc:"Requests a calendar day; exceeded: R3."`
-	AuthPerDay    int64         `yaml:"auth_per_day" min:"1" status:"unenforced" doc:"Token requests a day beside per_day."`
-	Lockout       time.Duration `yaml:"lockout" min:"0s" status:"unenforced" doc:"Refuse everything for this long after per_minute was exceeded."`
-	WarnAt        float64       `yaml:"warn_at" above:"0" max:"1" status:"unenforced" doc:"Share of a limit from which on callers are warned."`
-	TotalRequests int64         `yaml:"total_requests" min:"1" status:"unenforced" doc:"Requests of a token in all."`
-	PaidRequests  int64         `yaml:"paid_requests" min:"1" status:"unenforced" doc:"Paid requests of a token in all."`
-	Shadow        bool          `yaml:"shadow" status:"unenforced" doc:"Count and report, refuse nothing." default:"false"`
-	OnUnavailable string        `yaml:"on_unavailable" enum:"deny allow" status:"unenforced" doc:"What per_day does while the ledger is away." default:"deny"`
+	Burst         *Burst        `yaml:"burst" doc:"Token bucket of each token or API key; exceeded: R7."`
+	PerMinute     int64         `yaml:"per_minute" min:"1" max:"2147483647" doc:"Requests of each token or API key in a sliding minute; exceeded: R3."`
+	PerDay        int64         `yaml:"per_day" min:"1" max:"1000000000000" doc:"Requests of the client over all its tokens, or of the API key, in a calendar day of the account's time zone; never exceeded. Used up: R3."`
+	AuthPerDay    int64         `yaml:"auth_per_day" min:"1" max:"1000000000000" doc:"Token requests of the client a day beside per_day: a successful one spends one of these, and one of per_day when they are used up."`
+	Lockout       time.Duration `yaml:"lockout" min:"0s" max:"8784h" doc:"After per_minute was exceeded, everything of that token or API key is refused for this long, in whole seconds (R3); what is refused meanwhile does not make it longer. 0s: no lockout." default:"0s"`
+	WarnAt        float64       `yaml:"warn_at" above:"0" max:"1" doc:"Share of each limit from which on callers are warned in x-tollgate-warning. Left out: no warnings."`
+	TotalRequests int64         `yaml:"total_requests" min:"1" max:"1000000000000" doc:"Requests of the client over all its tokens, or of the API key, in all: they are never gained anew. Used up: R3."`
+	PaidRequests  int64         `yaml:"paid_requests" min:"1" max:"1000000000000" doc:"Requests of routes with a price, in production, of the client over all its tokens, or of the API key, in all: they are never gained anew. Used up: R3."`
+	Shadow        bool          `yaml:"shadow" doc:"true: count, report what the plan would refuse, and refuse nothing." default:"false"`
+	OnUnavailable string        `yaml:"on_unavailable" enum:"deny allow" doc:"What becomes of requests while per_day cannot be counted because the store is away. deny: they are refused. allow: they pass and are counted afterwards, which gives the promise up that per_day is never exceeded." default:"deny"`
 }
 
 // Burst is a token bucket.
@@ -239,9 +240,12 @@ type Route struct {
 	Name     string   `yaml:"name" form:"name" doc:"Optional, unique."`
 	Scopes   []string `yaml:"scopes" form:"scope" doc:"Scopes that are all needed. Without scopes and any_scope any valid token will do."`
 	AnyScope []string `yaml:"any_scope" form:"scope" doc:"Scopes of which one is needed; with scopes: both rules."`
-	Price    string   `yaml:"price" form:"price" status:"unenforced" doc:"Price of a request."`
-	Plan     string   `yaml:"plan" form:"plan" doc:"Charged in addition to the client's plan, counted apart."`
-	Source   string   `yaml:"-"` // file:line:column
+
+	// Price is zero where a request costs nothing.
+	Price quota.Micros `yaml:"price" form:"price" doc:"What a request costs the account's wallet, in accounts.currency. Left out: nothing, as in the sandbox."`
+
+	Plan   string `yaml:"plan" form:"plan" doc:"Charged in addition to the client's plan, counted apart."`
+	Source string `yaml:"-"` // file:line:column
 }
 
 // Accounts are defaults for accounts.

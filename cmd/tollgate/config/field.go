@@ -5,6 +5,8 @@ import (
 	"reflect"
 	"strings"
 	"time"
+
+	"github.com/tollgate-authz/tollgate/limiter/quota"
 )
 
 // field is one key of a struct, as its tags describe it.
@@ -38,6 +40,7 @@ type bound struct {
 var (
 	durationType = reflect.TypeFor[time.Duration]()
 	storeType    = reflect.TypeFor[Store]()
+	priceType    = reflect.TypeFor[quota.Micros]()
 )
 
 // fieldsOf reads the tags of a struct. A tag that makes no sense is a mistake of

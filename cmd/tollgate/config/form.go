@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/tollgate-authz/tollgate/authz/route"
+	"github.com/tollgate-authz/tollgate/limiter/quota"
 	"github.com/tollgate-authz/tollgate/tokens"
 )
 
@@ -54,8 +55,8 @@ var forms = map[string]*form{
 		want: "the name of a query parameter is needed, like api_key: up to 64 letters, digits and . _ ~ -",
 	},
 	"price": {
-		label: "amount", pattern: `^(0|[1-9][0-9]{0,11})(\.[0-9]{1,6})?$`,
-		want: `an amount is needed, like "0.02": not negative, with up to 6 decimals`,
+		label: "amount", pattern: `^(0|[1-9][0-9]{0,8})(\.[0-9]{1,6})?$`, read: readPrice,
+		want: `an amount is needed, like "0.02": more than zero, with at most nine digits before the point and six after it`,
 	},
 	"currency": {
 		label: "currency", pattern: `^[A-Z]{3}$`,
@@ -199,6 +200,19 @@ func readAlgorithm(f *form, text, _ string) (string, error) {
 		return "", fmt.Errorf("%s is no signature: anybody could make such a token; %s", show(text), f.want)
 	}
 	return "", f.bad(text)
+}
+
+// readPrice refuses zero: what would be charged, counted and listed for nothing is
+// most likely not what was meant.
+func readPrice(f *form, text, _ string) (string, error) {
+	amount, err := quota.ParseMicros(text)
+	switch {
+	case err != nil, !regexp.MustCompile(f.pattern).MatchString(text):
+		return "", f.bad(text)
+	case amount == 0:
+		return "", fmt.Errorf("%s is no price; leave the key out for a route that costs nothing, or write an amount above zero", show(text))
+	}
+	return text, nil
 }
 
 func readZone(f *form, text, _ string) (string, error) {

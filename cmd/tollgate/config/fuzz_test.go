@@ -12,7 +12,7 @@ import (
 // each fault, never shows what a variable stands for, and reads the same twice.
 func FuzzParse(f *testing.F) {
 	files, _ := filepath.Glob("testdata/faults/*.yaml")
-	for _, path := range append(files, "testdata/full.yaml") {
+	for _, path := range append(files, "testdata/full.yaml", "testdata/contract.yaml") {
 		data, err := os.ReadFile(path)
 		if err != nil {
 			f.Fatal(err)

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/tollgate-authz/tollgate/limiter/quota"
 )
 
 // scalar is one value of the file, with its variables filled in.
@@ -49,6 +51,10 @@ func (f *field) set(v reflect.Value, s scalar, dir string) error {
 			v.Set(reflect.ValueOf(asStore(text)))
 		}
 		return err
+	case v.Type() == priceType:
+		amount, err := f.price(s, dir)
+		v.SetInt(int64(amount))
+		return err
 	}
 	switch v.Kind() {
 	case reflect.Bool:
@@ -84,7 +90,7 @@ func (f *field) text(s scalar, dir string) (string, error) {
 		if f.form != nil && f.form.secret {
 			return "", errors.New("a number is not a text; write it with quotes")
 		}
-		// Price 0.10 would be read as 0.1 by other tools, and name 010 as 8.
+		// Account 0.10 would be read as 0.1 by other tools, and name 010 as 8.
 		if _, err := read(); err != nil {
 			return "", fmt.Errorf("%s is not a text; %s", s.text, f.want())
 		}
@@ -97,6 +103,19 @@ func (f *field) text(s scalar, dir string) (string, error) {
 		return "", errors.New("a line break or another control character stands in it; " + f.want())
 	}
 	return read()
+}
+
+// price reads an amount. A number without quotes is kept as it is written, so that no
+// float comes between the file and the money.
+func (f *field) price(s scalar, dir string) (quota.Micros, error) {
+	if s.kind == numeral {
+		s.kind = plain
+	}
+	text, err := f.text(s, dir)
+	if err != nil {
+		return 0, err
+	}
+	return quota.ParseMicros(text)
 }
 
 func isControl(r rune) bool { return r < ' ' || r == 0x7f }
@@ -132,7 +151,7 @@ func (f *field) whole(s scalar) (int64, error) {
 	}
 	n, err := strconv.ParseInt(s.text, 10, 64)
 	if err != nil {
-		return 0, fmt.Errorf("%s is too large; %s", s.text, f.want())
+		return 0, fmt.Errorf("%s is too large; %s%s", s.text, f.want(), f.orNone())
 	}
 	return n, f.bounded(s, float64(n))
 }
@@ -172,14 +191,22 @@ func (f *field) numeral(s scalar, language *regexp.Regexp) error {
 func (f *field) bounded(s scalar, x float64) error {
 	below := f.least != nil && (x < f.least.value || f.least.open && x == f.least.value)
 	switch {
-	case below && x == 0 && f.typ.Kind() == reflect.Int64 && f.def == "" && !f.required:
-		return fmt.Errorf("%s allows nothing; %s, or leave the key out for no limit", s.text, f.want())
+	case below && x == 0 && f.orNone() != "":
+		return fmt.Errorf("%s allows nothing; %s%s", s.text, f.want(), f.orNone())
 	case below:
 		return fmt.Errorf("%s is too small; %s", s.text, f.want())
 	case f.most != nil && x > f.most.value:
-		return fmt.Errorf("%s is too large; %s", s.text, f.want())
+		return fmt.Errorf("%s is too large; %s%s", s.text, f.want(), f.orNone())
 	}
 	return nil
+}
+
+// orNone says of a limit that it need not be.
+func (f *field) orNone() string {
+	if f.typ.Kind() == reflect.Int64 && f.def == "" && !f.required {
+		return ", or leave the key out for no limit"
+	}
+	return ""
 }
 
 func (f *field) duration(s scalar) (time.Duration, error) {

@@ -92,6 +92,8 @@ func (f *field) scalarSchema() *schema {
 	switch {
 	case f.form != nil && f.form.size:
 		return &schema{AnyOf: []*schema{{Type: "integer", Minimum: "0"}, {Type: "string", Pattern: f.form.pattern}, variableSchema}}
+	case f.typ == priceType:
+		return &schema{AnyOf: []*schema{{Type: "number", Above: "0"}, {Type: "string", Pattern: f.form.pattern}, variableSchema}}
 	case f.typ == durationType:
 		s.Type, s.Pattern = "string", `^([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+$`
 	case f.typ.Kind() == reflect.Bool:

@@ -28,8 +28,8 @@ func (r *reader) validate(c *Config) {
 	}
 	r.trusted(c)
 	for _, name := range slices.Sorted(maps.Keys(c.Plans)) {
-		if p := c.Plans[name]; p != nil && p.Burst != nil {
-			r.refill(p.Burst, "plans."+name+".burst")
+		if p := c.Plans[name]; p != nil {
+			r.limits(c, p, join("plans", name))
 		}
 	}
 	r.apis(c)
@@ -175,6 +175,30 @@ func (r *reader) plan(c *Config, path, name string) {
 
 // maxRefill is the longest that a bucket may take from empty to full.
 const maxRefill = 366 * 24 * time.Hour
+
+// limits looks at the keys of a plan that say something of another. Without that one
+// they do nothing, and their author believes that they do.
+func (r *reader) limits(c *Config, p *Plan, path string) {
+	if p.Burst != nil {
+		r.refill(p.Burst, path+".burst")
+	}
+	if p.Lockout%time.Second != 0 {
+		r.fault(path+".lockout", "the time has a part of a second, which retry-after cannot say; write whole seconds")
+	}
+	if p.Lockout > 0 && !r.wrote(path+".per_minute") {
+		r.fault(path+".lockout", "a lockout begins when per_minute is exceeded, and the plan has none; write per_minute, or leave lockout out")
+	}
+	if p.OnUnavailable == "allow" && !r.wrote(path+".per_day") {
+		r.fault(path+".on_unavailable", "it is about per_day, which the plan does not have; write per_day, or leave on_unavailable out")
+	}
+	if p.AuthPerDay > 0 && p.PerDay == 0 {
+		c.warn(path + ".auth_per_day: token requests are not limited, because the plan has no per_day beside which they would count")
+	}
+	// No fault: the limits that tokens have of their own are warned of as well.
+	if p.WarnAt > 0 && p.Burst == nil && p.PerMinute+p.PerDay+p.AuthPerDay+p.TotalRequests+p.PaidRequests == 0 {
+		c.warn(path + ".warn_at: the plan has no limit to warn of")
+	}
+}
 
 func (r *reader) refill(b *Burst, path string) {
 	if b.Rate > 0 && float64(b.Size)/b.Rate > maxRefill.Seconds() {

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/tollgate-authz/tollgate/limiter/quota"
 )
 
 // What is not YAML ends the reading, so that each such fault needs a file.
@@ -135,12 +137,40 @@ func TestValues(t *testing.T) {
 		{"apis: [{name: a, hosts: [a], allow_in_path: [\"%2F\", ;], routes: [{match: \"GET /a;b%2fc\"}]}]", func(c *Config) any { return c.APIs[0].AllowInPath }, []string{"%2f", ";"}},
 		{"apis: [{name: a, hosts: [a], routes: [{match: GET /, scopes: [contacts:read, urn:x:y]}]}]", func(c *Config) any { return c.APIs[0].Routes[0].Scopes }, []string{"contacts:read", "urn:x:y"}},
 		{"apis: [{name: a, hosts: [a], cors: {allow_origins: [HTTPS://App.example.com:8443, http://localhost:3000, \"*\"]}}]", func(c *Config) any { return c.APIs[0].CORS.AllowOrigins }, []string{"https://app.example.com:8443", "http://localhost:3000", "*"}},
+		{"plans: {a: {per_day: 1000000000000, auth_per_day: 1, total_requests: 1000000000000, paid_requests: 1000000000000}}", func(c *Config) any { return *c.Plans["a"] },
+			Plan{PerDay: 1e12, AuthPerDay: 1, TotalRequests: 1e12, PaidRequests: 1e12, OnUnavailable: "deny"}},
+		{"plans: {a: {per_minute: 5, lockout: 1h30m1s, per_day: 5, on_unavailable: allow, shadow: true}}", func(c *Config) any { return *c.Plans["a"] },
+			Plan{PerMinute: 5, Lockout: 90*time.Minute + time.Second, PerDay: 5, OnUnavailable: "allow", Shadow: true}},
+		{"plans: {a: {lockout: 0s, on_unavailable: deny}}", func(c *Config) any { return *c.Plans["a"] }, Plan{OnUnavailable: "deny"}},
+		{"plans: {a: {per_minute: 5, lockout: 8784h}}", func(c *Config) any { return c.Plans["a"].Lockout }, 8784 * time.Hour},
 		{"trust: [{issuer: accounts.example.com, jwks_file: keys/jwks.json, audiences: [a], typ: [Application/AT+JWT, \"\"]}]", func(c *Config) any { return []string{c.Trust[0].JWKSFile, c.Trust[0].Typ[0], c.Trust[0].Typ[1]} }, []string{"/etc/tollgate/keys/jwks.json", "at+jwt", ""}},
 		{"trust: [{issuer: http://localhost:9000, audiences: [a], leeway: 0s}]", func(c *Config) any { return c.Trust[0].Leeway }, time.Duration(0)},
 		{"\ufeff---\nenforce: false\n...\n", func(c *Config) any { return c.Enforce }, false},
 	} {
 		if diff := cmp.Diff(tt.want, tt.got(requireConfig(t, tt.text))); diff != "" {
 			t.Errorf("%s\n-want +got:\n%s", tt.text, diff)
+		}
+	}
+}
+
+// TestPricesAreExact: a number without quotes is taken as it is written, digit by digit.
+func TestPricesAreExact(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		written string
+		want    quota.Micros
+	}{
+		{"0.02", 20_000}, {"1", 1_000_000}, {"0.000001", 1}, {"0.10", 100_000}, {"12.300000", 12_300_000},
+		{"999999999.999999", 999_999_999_999_999}, {"900000000.000001", 900_000_000_000_001}, {"0.1", 100_000}, {"4.35", 4_350_000},
+	} {
+		for _, price := range []string{tt.written, `"` + tt.written + `"`, "'" + tt.written + "'", `"${NONE:-` + tt.written + `}"`} {
+			c := requireConfig(t, "apis: [{name: a, hosts: [a], routes: [{match: GET /, price: "+price+"}, {match: POST /}]}]\n")
+			if got := c.APIs[0].Routes[0].Price; got != tt.want {
+				t.Errorf("%s: got %d, want %d", price, got, tt.want)
+			}
+			if got := c.APIs[0].Routes[1].Price; got != 0 {
+				t.Errorf("no price: got %d", got)
+			}
 		}
 	}
 }
