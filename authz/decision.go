@@ -47,17 +47,12 @@ func (d *Decision) Environment() tokens.Environment {
 }
 
 // LimitName is a limit's name, as headers have it: of a route's own plan with the
-// plan's before it.
-func (d *Decision) LimitName(s *limiter.Standing) string {
-	if d.IsRoutePlan(s) {
-		return d.Route.PlanName + "." + s.Kind.String()
+// plan's before it, and "token" before those of the token itself.
+func LimitName(s *limiter.Standing) string {
+	if s.Plan != nil && s.Plan.Label != "" {
+		return s.Plan.Label + "." + s.Kind.String()
 	}
 	return s.Kind.String()
-}
-
-// IsRoutePlan tells the limits of the route's own plan from the client's.
-func (d *Decision) IsRoutePlan(s *limiter.Standing) bool {
-	return d.Route != nil && s.Plan == d.Route.Plan
 }
 
 // Refusal returns why the request is refused, nil when it is allowed.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"github.com/tollgate-authz/tollgate/limiter/quota"
 )
 
 // Step is what one step of the gate saw and said.
@@ -55,6 +57,11 @@ func (c *check) saw(step string) string {
 		return c.sawSource()
 	case "scope":
 		return c.sawScope()
+	case "lockout":
+		if l := c.Identity.Lockout(c.now); l != nil {
+			return "locked out since " + l.Since.UTC().Format(time.RFC3339)
+		}
+		return "not locked out"
 	case "limits":
 		return c.sawLimits()
 	}
@@ -72,11 +79,17 @@ func (c *check) sawToken() string {
 }
 
 func (c *check) sawSource() string {
-	list := "no list of trusted ranges"
-	if len(c.Identity.TrustedIPs()) > 0 {
-		list = fmt.Sprintf("trusted %s", c.Identity.TrustedIPs())
+	lists := ""
+	if client := c.Identity.TrustedIPs(); len(client) > 0 {
+		lists = fmt.Sprintf(", trusted %s", client)
 	}
-	return fmt.Sprintf("source %s, %s", c.source(c.policy.TrustedHops), list)
+	if token := c.Identity.TokenIPs(); len(token) > 0 {
+		lists += fmt.Sprintf(", trusted for this token %s", token)
+	}
+	if lists == "" {
+		lists = ", no list of trusted ranges"
+	}
+	return fmt.Sprintf("source %s%s", c.source(c.policy.TrustedHops), lists)
 }
 
 func (c *check) sawScope() string {
@@ -94,7 +107,11 @@ func (c *check) sawLimits() string {
 	text := "plan " + c.Identity.Plan()
 	for i := range c.Limits.Count {
 		s := &c.Limits.Standings[i]
-		text += fmt.Sprintf("; %s %d left of %d", c.LimitName(s), s.Remaining, s.Limit)
+		if quota.IsMoney(s.Kind) {
+			text += fmt.Sprintf("; %s %s left of %s", LimitName(s), quota.Micros(s.Remaining), quota.Micros(s.Limit))
+			continue
+		}
+		text += fmt.Sprintf("; %s %d left of %d", LimitName(s), s.Remaining, s.Limit)
 	}
 	return text
 }

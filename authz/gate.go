@@ -16,6 +16,7 @@ import (
 	"github.com/tollgate-authz/tollgate/authz/deny"
 	"github.com/tollgate-authz/tollgate/authz/route"
 	"github.com/tollgate-authz/tollgate/limiter"
+	"github.com/tollgate-authz/tollgate/limiter/quota"
 	"github.com/tollgate-authz/tollgate/tokens"
 )
 
@@ -23,27 +24,42 @@ import (
 type Gate struct {
 	tokens *tokens.Verifier
 	limits *limiter.Table
+	quotas *quota.Book
 	now    func() time.Time
 	newID  func() ID
 	moved  func(tokens.Move)
+	locked func(tokens.Lockout)
+	notify func(Notice)
 	policy atomic.Pointer[Policy]
+
+	notices *limiter.Notices
 }
 
-// Config is what a Gate needs. Now, NewID and Moved may be nil.
+// Config is what a Gate needs. Now, NewID, Moved, LockedOut and Notify may be nil.
 type Config struct {
 	Policy *Policy
 	Tokens *tokens.Verifier
 	Limits *limiter.Table
+	Quotas *quota.Book
 	Now    func() time.Time
 	NewID  func() ID
 	// Moved is told of the first OAuth 2.0 request of an account that is allowed at an
 	// API which takes API keys too (row I5). It must not wait for anything.
 	Moved func(tokens.Move)
+	// LockedOut is told of a token or API key that is locked out (row V4). The lockout
+	// must hold when it returns, and it must not wait for anything.
+	LockedOut func(tokens.Lockout)
+	// Notify is told once per window of a limit that it is nearly used up, and once that
+	// it is. It must not wait for anything.
+	Notify func(Notice)
 }
 
 // New makes a gate.
 func New(c Config) *Gate {
-	g := &Gate{tokens: c.Tokens, limits: c.Limits, now: c.Now, newID: c.NewID, moved: c.Moved}
+	g := &Gate{
+		tokens: c.Tokens, limits: c.Limits, quotas: c.Quotas, now: c.Now, newID: c.NewID,
+		moved: c.Moved, locked: c.LockedOut, notify: c.Notify, notices: limiter.NewNotices(maxNotices),
+	}
 	if g.now == nil {
 		g.now = time.Now
 	}
@@ -52,6 +68,12 @@ func New(c Config) *Gate {
 	}
 	if g.moved == nil {
 		g.moved = func(tokens.Move) {}
+	}
+	if g.locked == nil {
+		g.locked = func(tokens.Lockout) {}
+	}
+	if g.notify == nil {
+		g.notify = func(Notice) {}
 	}
 	g.policy.Store(c.Policy)
 	return g
@@ -76,6 +98,7 @@ type check struct {
 	bearer string
 	apiKey string
 	token  *tokens.Token
+	payer  *payer
 	now    time.Time
 	trace  *[]Step // explain only: what each step saw; limits are then looked at, not spent
 }
@@ -103,7 +126,8 @@ func (g *Gate) judge(ctx context.Context, c *check) {
 	case c.ends("revoked", rejectRevoked(c)):
 	case c.ends("source", requireSource(c)):
 	case c.ends("scope", requireScope(c)): // the route and its scopes; a missing route refuses here, not before: strangers learn nothing of the table
-	case c.ends("limits", g.spend(c)): // burst and minute: all are charged or none
+	case c.ends("lockout", g.rejectLocked(c)):
+	case c.ends("limits", g.spend(ctx, c)): // burst, minute, day, total, paid, wallet: all are charged or none
 	default:
 		c.Allowed = true
 		g.noteMove(c)
@@ -217,12 +241,19 @@ func rejectRevoked(c *check) error {
 	return nil
 }
 
+// requireSource asks every list that is set: a token may be bound to less than its
+// client is, and to nothing beyond.
 func requireSource(c *check) error {
-	if len(c.Identity.TrustedIPs()) == 0 {
+	client, token := c.Identity.TrustedIPs(), c.Identity.TokenIPs()
+	if len(client)+len(token) == 0 {
 		return nil
 	}
-	if source := c.source(c.policy.TrustedHops); !tokens.Trusts(c.Identity.TrustedIPs(), source) {
+	source := c.source(c.policy.TrustedHops)
+	switch {
+	case !tokens.Trusts(client, source):
 		return deny.Restricted.Because("source %s is in none of the client's trusted ranges", source)
+	case !tokens.Trusts(token, source):
+		return deny.Restricted.Because("source %s is in none of the token's trusted ranges", source)
 	}
 	return nil
 }
@@ -244,33 +275,4 @@ func requireScope(c *check) error {
 	}
 	c.ScopeWanted = wanted
 	return deny.Unauthorized.Because("the route asks for %q, the token has %q", wanted, c.Identity.ScopeList)
-}
-
-// spend charges burst and per-minute limits of the client's plan, and of the
-// route's plan beside it.
-func (g *Gate) spend(c *check) error {
-	plan := c.policy.Plans[c.Identity.Plan()]
-	if plan == nil {
-		return fmt.Errorf("plan %q of client %s is not configured", c.Identity.Plan(), c.Identity.ClientID())
-	}
-	plans := [2]*limiter.Plan{plan, c.Route.Plan}
-	charged := plans[:1]
-	if c.Route.Plan != nil {
-		charged = plans[:2]
-	}
-	who := g.limits.Subject(c.Identity.Issuer(), c.Identity.TokenID())
-	if c.trace != nil {
-		g.limits.Look(c.now, who, charged, &c.Limits)
-	} else {
-		g.limits.Take(c.now, who, charged, &c.Limits)
-	}
-	switch c.Limits.Verdict {
-	case limiter.Allowed:
-		return nil
-	case limiter.RefusedBurst:
-		return deny.BurstLimited.Because("burst is used up")
-	case limiter.RefusedMinute:
-		return deny.RateLimited.Because("per_minute is used up")
-	}
-	return errors.New("the limiter's table is full of active tokens: raise limits.max_memory")
 }

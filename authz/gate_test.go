@@ -65,12 +65,18 @@ func TestI8_GatewayErrors(t *testing.T) {
 	twice := get("/v1/free", good)
 	twice.Authorizations = 2
 	joined := get("/v1/free", good+",Bearer "+good)
+	changed := []byte(good)
+	if at := len(changed) - 20; changed[at] == 'A' {
+		changed[at] = 'B'
+	} else {
+		changed[at] = 'A'
+	}
 	for what, req := range map[string]Request{"none": get("/v1/free", ""), "another scheme": basic} {
 		if d := w.expect(t, what, req, deny.InvalidToken); d.TokenSent {
 			t.Errorf("%s: counts as a token", what)
 		}
 	}
-	for what, req := range map[string]Request{"twice": twice, "joined": joined, "garbage": get("/v1/free", "abc"), "changed": get("/v1/free", good[:len(good)-2]+"AA")} {
+	for what, req := range map[string]Request{"twice": twice, "joined": joined, "garbage": get("/v1/free", "abc"), "changed": get("/v1/free", string(changed))} {
 		if d := w.expect(t, what, req, deny.InvalidToken); !d.TokenSent {
 			t.Errorf("%s: does not count as a token", what)
 		}
@@ -136,6 +142,61 @@ func TestI10_TrustedAddresses(t *testing.T) {
 	forged := from("198.51.100.1")
 	forged.ForwardedFor = "203.0.113.9"
 	w.expect(t, "x-forwarded-for does not count without trusted hops", forged, deny.Restricted)
+}
+
+// TestI10_EveryListMustHoldTheSource: that of the client and that of the token.
+func TestI10_EveryListMustHoldTheSource(t *testing.T) {
+	t.Parallel()
+	wide, narrow, other := netip.MustParsePrefix("203.0.113.0/24"), netip.MustParsePrefix("203.0.113.64/26"), netip.MustParsePrefix("198.51.100.0/24")
+	for _, tt := range []struct {
+		client, token []netip.Prefix
+		from          string
+		refused       string // whose list; empty: allowed
+		saw           string
+	}{
+		{nil, nil, "192.0.2.1", "", "source 192.0.2.1, no list of trusted ranges"},
+		{[]netip.Prefix{wide}, nil, "203.0.113.1", "", "source 203.0.113.1, trusted [203.0.113.0/24]"},
+		{nil, []netip.Prefix{narrow}, "203.0.113.65", "", "source 203.0.113.65, trusted for this token [203.0.113.64/26]"},
+		{nil, []netip.Prefix{narrow}, "203.0.113.1", "token", ""},
+		{nil, []netip.Prefix{narrow, other}, "198.51.100.7", "", ""},
+		{[]netip.Prefix{wide}, []netip.Prefix{narrow}, "203.0.113.65", "", "source 203.0.113.65, trusted [203.0.113.0/24], trusted for this token [203.0.113.64/26]"},
+		{[]netip.Prefix{wide}, []netip.Prefix{narrow}, "203.0.113.1", "token", ""},
+		{[]netip.Prefix{narrow}, []netip.Prefix{wide}, "203.0.113.1", "client", ""},
+		{[]netip.Prefix{wide}, []netip.Prefix{other}, "198.51.100.7", "client", ""}, // a token is trusted at no place where its client is not
+		{[]netip.Prefix{wide}, []netip.Prefix{other}, "203.0.113.1", "token", ""},
+		{[]netip.Prefix{wide}, []netip.Prefix{wide}, "", "client", ""},
+	} {
+		w := newWorld(t)
+		bearer := w.token(t)
+		trusted := *w.client
+		trusted.TrustedIPs = tt.client
+		w.publish(t, &trusted)
+		req := get("/v1/free", bearer)
+		w.gate.Check(t.Context(), req) // the token is known, and whose it is, before its record comes
+		token, err := w.verifier.Verify(t.Context(), bearer, w.now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		g := token.Record()
+		g.Terms = &tokens.Terms{TrustedIPs: tt.token}
+		w.change(t, tokens.Changes{Grants: map[string]*tokens.Grant{g.ID: g}})
+		req.Peer, _ = netip.ParseAddr(tt.from)
+		what := fmt.Sprintf("client %s, token %s, from %s", tt.client, tt.token, tt.from)
+		var want *deny.Reason
+		if tt.refused != "" {
+			want = deny.Restricted
+		}
+		d := w.expect(t, what, req, want)
+		if tt.refused != "" && (d.Step != "source" || !strings.Contains(d.Cause.Error(), "the "+tt.refused+"'s trusted ranges")) {
+			t.Errorf("%s: refused by %s: %v, want the list of the %s", what, d.Step, d.Cause, tt.refused)
+		}
+		_, steps := w.gate.Explain(t.Context(), req)
+		for _, s := range steps {
+			if s.Name == "source" && tt.saw != "" && s.Saw != tt.saw {
+				t.Errorf("%s: explained as %q, want %q", what, s.Saw, tt.saw)
+			}
+		}
+	}
 }
 
 func TestForwardedForWithTrustedHops(t *testing.T) {
@@ -380,8 +441,8 @@ func TestExplainTellsEveryStepAndSpendsNothing(t *testing.T) {
 	bearer := w.token(t, "contacts:read")
 	for range 30 { // three times the burst
 		d, steps := w.gate.Explain(t.Context(), get("/v1/contacts/7", bearer))
-		if d.Refusal() != nil || len(steps) != 8 {
-			t.Fatalf("refusal %v, steps %+v; want allowed after 8 steps", d.Refusal(), steps)
+		if d.Refusal() != nil || len(steps) != 9 {
+			t.Fatalf("refusal %v, steps %+v; want allowed after 9 steps", d.Refusal(), steps)
 		}
 	}
 	_, steps := w.gate.Explain(t.Context(), get("/v1/secret", bearer))
@@ -488,11 +549,7 @@ func TestB10_Floods(t *testing.T) {
 func TestO8_TenThousandAMinute(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, func(c *PolicyConfig) {
-		plan, err := limiter.NewPlan(limiter.Plan{Name: "default", PerMinute: 10_000})
-		if err != nil {
-			t.Fatal(err)
-		}
-		c.Plans["default"] = plan
+		c.Plans["default"] = plan(t, limiter.Plan{Name: "default", PerMinute: 10_000})
 	})
 	req := get("/v1/free", w.token(t))
 	allowed := 0

@@ -5,9 +5,10 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/tollgate-authz/tollgate/authz/route"
-	"github.com/tollgate-authz/tollgate/limiter"
+	"github.com/tollgate-authz/tollgate/limiter/quota"
 	"github.com/tollgate-authz/tollgate/tokens"
 )
 
@@ -34,11 +35,13 @@ type Route struct {
 	Pattern  string // of net/http.ServeMux, without host
 	Scopes   []string
 	AnyScope []string
-	Plan     *limiter.Plan // charged beside the client's plan, under a name of its own; nil: none
-	PlanName string        // what the configuration calls it
-	Source   string        // where it is configured, file:line:column
+	Plan     *Plan        // charged beside the client's plan, under a name of its own; nil: none
+	Price    quota.Micros // of a request, in production
+	Source   string       // where it is configured, file:line:column
 
 	API *API // set by NewPolicy
+
+	bill int // which of a payer's bills its requests are charged to; set by NewPolicy
 
 	// wanted is what www-authenticate tells a caller whose scopes are missing.
 	wanted string
@@ -55,8 +58,9 @@ func (r *Route) Label() string {
 // PolicyConfig is what an operator decides about requests.
 type PolicyConfig struct {
 	APIs        []*API
-	Plans       map[string]*limiter.Plan
-	Audience    string // tokens.audience
+	Plans       map[string]*Plan
+	Audience    string         // tokens.audience
+	DefaultZone *time.Location // in which days begin, of accounts without a zone of their own; nil: UTC
 	TrustedHops int
 	Enforce     bool // false: decide and report, but let everything pass
 }
@@ -71,6 +75,8 @@ type Policy struct {
 	named  map[string]*Route // by Route.Name
 
 	apiAudiences map[string]bool // that some API has as its own
+	routePlans   []*Plan         // of routes, each once; the first is nil: none
+	priced       bool            // some route has a price
 	keyHeaders   []string        // in which some API takes keys
 }
 
@@ -90,7 +96,7 @@ type hostPolicy struct {
 
 // NewPolicy compiles the configuration. The error joins every fault.
 func NewPolicy(c PolicyConfig) (*Policy, error) {
-	p := &Policy{PolicyConfig: c, named: map[string]*Route{}, apiAudiences: map[string]bool{}}
+	p := &Policy{PolicyConfig: c, named: map[string]*Route{}, apiAudiences: map[string]bool{}, routePlans: []*Plan{nil}}
 	var hosts []string // also those of APIs without routes: the best host alone decides
 	var entries []route.Entry
 	var faults []error
@@ -104,6 +110,7 @@ func NewPolicy(c PolicyConfig) (*Policy, error) {
 		api.takes = newAccepted(api)
 		for _, r := range api.Routes {
 			r.API = api
+			p.addPlan(r)
 			r.wanted = strings.Join(append(slices.Clone(r.Scopes), r.AnyScope...), " ")
 			if r.Name == "" {
 				continue
@@ -130,6 +137,15 @@ func NewPolicy(c PolicyConfig) (*Policy, error) {
 	p.table = table
 	faults = append(faults, p.describeHosts()...)
 	return p, errors.Join(faults...)
+}
+
+// addPlan numbers the plans of routes.
+func (p *Policy) addPlan(r *Route) {
+	p.priced = p.priced || r.Price > 0
+	if r.bill = slices.Index(p.routePlans, r.Plan); r.bill < 0 {
+		r.bill = len(p.routePlans)
+		p.routePlans = append(p.routePlans, r.Plan)
+	}
 }
 
 // hidesToken reports whether the upstream must not see the credential. An open

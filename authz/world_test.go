@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/tollgate-authz/tollgate/limiter"
+	"github.com/tollgate-authz/tollgate/limiter/quota"
+	"github.com/tollgate-authz/tollgate/limiter/quota/ledgertest"
 	"github.com/tollgate-authz/tollgate/tokens"
 )
 
@@ -59,7 +61,12 @@ type world struct {
 	keys     *tokens.KeyRing
 	trust    *tokens.Trust
 	last     int64         // number of the last change
-	moves    []tokens.Move // that the gate has told of
+	moves    []tokens.Move // that the gate has told of, as the next two
+	lockouts []tokens.Lockout
+	notices  []Notice
+	ledger   *ledgertest.Memory
+	book     *quota.Book
+	credits  int64
 }
 
 func newWorld(t testing.TB, change ...func(*PolicyConfig)) *world {
@@ -92,24 +99,35 @@ func newWorld(t testing.TB, change ...func(*PolicyConfig)) *world {
 	w.verifier.Trust([]*tokens.Trust{w.trust})
 	limits, err := limiter.New(limiter.Config{MaxBytes: 8 << 20, Epoch: w.now})
 	must(err)
-	w.gate = New(Config{Policy: testPolicy(t, change...), Tokens: w.verifier, Limits: limits, Now: func() time.Time { return w.now },
-		Moved: func(m tokens.Move) { w.moves = append(w.moves, m); w.registry.MoveNow(&m) }})
+	clock := func() time.Time { return w.now }
+	w.ledger = ledgertest.NewMemory(clock)
+	w.book, err = quota.NewBook(quota.Config{Ledger: w.ledger, Random: rand.Reader, Now: clock})
+	must(err)
+	w.gate = New(Config{
+		Policy: testPolicy(t, change...), Tokens: w.verifier, Limits: limits, Quotas: w.book, Now: clock,
+		LockedOut: func(l tokens.Lockout) { w.lockouts = append(w.lockouts, l); w.registry.LockNow(&l) },
+		Notify:    func(n Notice) { w.notices = append(w.notices, n) },
+		Moved:     func(m tokens.Move) { w.moves = append(w.moves, m); w.registry.MoveNow(&m) },
+	})
 	return w
+}
+
+// plan is one whose limits are all in memory.
+func plan(t testing.TB, of limiter.Plan) *Plan {
+	t.Helper()
+	p, err := limiter.NewPlan(of)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &Plan{Name: of.Name, Table: p}
 }
 
 func testPolicy(t testing.TB, change ...func(*PolicyConfig)) *Policy {
 	t.Helper()
-	plan := func(name string, burst limiter.Burst, perMinute int64) *limiter.Plan {
-		p, err := limiter.NewPlan(limiter.Plan{Name: name, Burst: burst, PerMinute: perMinute})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return p
-	}
-	strict := plan("strict", limiter.Burst{}, 2)
+	strict := plan(t, limiter.Plan{Name: "route:strict", Label: "strict", PerMinute: 2})
 	c := PolicyConfig{
 		Audience: audience, Enforce: true,
-		Plans: map[string]*limiter.Plan{"default": plan("default", limiter.Burst{Rate: 5, Size: 10}, 60), "strict": strict},
+		Plans: map[string]*Plan{"default": plan(t, limiter.Plan{Name: "default", Burst: limiter.Burst{Rate: 5, Size: 10}, PerMinute: 60})},
 		APIs: []*API{{
 			Name: "contacts", Hosts: []string{"api.example.com"}, SandboxHosts: []string{"sandbox.example.com"}, ForwardToken: true,
 			Routes: []*Route{

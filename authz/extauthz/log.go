@@ -20,6 +20,9 @@ type Log struct{ Logger *slog.Logger }
 func (l Log) Observe(req *authz.Request, d *authz.Decision, took time.Duration) {
 	reason := d.Refusal()
 	if reason == nil {
+		if d.Limits.Shadowed {
+			l.shadowed(d)
+		}
 		return
 	}
 	level := slog.LevelInfo
@@ -46,6 +49,13 @@ func (l Log) Observe(req *authz.Request, d *authz.Decision, took time.Duration) 
 		attrs = append(attrs, slog.String("cause", d.Cause.Error()))
 	}
 	l.Logger.LogAttrs(context.Background(), level, "refused", attrs...)
+}
+
+// shadowed tells of an allowed request that plans in shadow would have refused.
+func (l Log) shadowed(d *authz.Decision) {
+	l.Logger.LogAttrs(context.Background(), slog.LevelInfo, "would have been refused", slog.Any("limits", shadowed(d)),
+		slog.String("decision_id", string(d.ID[:])), slog.String("client", d.Identity.ClientID()), slog.String("account", d.Identity.Account()),
+		slog.String("token_id", d.Identity.TokenID()), slog.String("route", d.Route.Label()))
 }
 
 // clip bounds a text that a stranger chose, and copies it out of the message.

@@ -32,6 +32,9 @@ func appendMetadata(dst []byte, d *authz.Decision, reason *deny.Reason) []byte {
 	if reason != nil {
 		dst = appendTextEntry(dst, "code", reason.Code)
 	}
+	if d.Limits.Shadowed {
+		dst = appendListEntry(dst, "shadow", shadowed(d))
+	}
 	return end(dst, mark)
 }
 
@@ -57,4 +60,14 @@ func appendListEntry(dst []byte, key string, list []string) []byte {
 		dst = appendText(dst, valueString, text)
 	}
 	return end(end(end(dst, values), value), entry)
+}
+
+// shadowed names the limits that would have refused, were their plans not in shadow.
+func shadowed(d *authz.Decision) (names []string) {
+	for i := range d.Limits.Count {
+		if s := &d.Limits.Standings[i]; s.Refused && s.InShadow() {
+			names = append(names, authz.LimitName(s))
+		}
+	}
+	return names
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/tollgate-authz/tollgate/authz"
 	"github.com/tollgate-authz/tollgate/authz/deny"
+	"github.com/tollgate-authz/tollgate/limiter"
 )
 
 // Metrics count decisions. Labels are bounded: codes and steps by the program,
@@ -18,6 +19,7 @@ type Metrics struct {
 	seconds   prometheus.Histogram
 	panics    prometheus.Counter
 	passed    prometheus.Counter
+	limits    map[limiter.Kind]*limitCounters
 
 	// allowed holds the counters of routes that have allowed something, so that
 	// the common case does not look one up by its labels.
@@ -25,7 +27,7 @@ type Metrics struct {
 }
 
 // refusingSteps are the steps that can refuse; their series exist from the start.
-var refusingSteps = []string{"path", "credential", "token", "expiry", "revoked", "source", "scope", "limits", "read", "panic"}
+var refusingSteps = []string{"path", "credential", "token", "expiry", "revoked", "source", "scope", "lockout", "limits", "read", "panic"}
 
 // NewMetrics registers the metrics of the Check service.
 func NewMetrics(r prometheus.Registerer) *Metrics {
@@ -51,6 +53,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 	for _, step := range refusingSteps {
 		m.steps.WithLabelValues(step)
 	}
+	m.countLimits(r)
 	for _, reason := range deny.Reasons {
 		m.decisions.WithLabelValues(reason.Code, "", "")
 	}
@@ -60,6 +63,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 // Observe implements Observer.
 func (m *Metrics) Observe(_ *authz.Request, d *authz.Decision, took time.Duration) {
 	m.seconds.Observe(took.Seconds())
+	m.observeLimits(d)
 	reason := d.Refusal()
 	if reason == nil {
 		m.allowedBy(d.Route).Inc()
@@ -73,6 +77,44 @@ func (m *Metrics) Observe(_ *authz.Request, d *authz.Decision, took time.Duratio
 	}
 	if d.Passed {
 		m.passed.Inc()
+	}
+}
+
+// limitCounters are those of one kind of limit.
+type limitCounters struct{ refused, near, shadowed prometheus.Counter }
+
+func (m *Metrics) countLimits(r prometheus.Registerer) {
+	vec := func(name, help string) *prometheus.CounterVec {
+		v := prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, []string{"limit"})
+		r.MustRegister(v)
+		return v
+	}
+	refused := vec("tollgate_limit_refusals_total", "Requests that a limit refused, by limit. Several may refuse one request.")
+	near := vec("tollgate_limit_near_total", "Requests that came while a limit was used beyond its plan's warn_at, by limit.")
+	shadowed := vec("tollgate_shadow_refusals_total", "Requests that a limit of a plan in shadow would have refused, by limit.")
+	m.limits = map[limiter.Kind]*limitCounters{}
+	for _, kind := range limiter.Kinds {
+		name := kind.String()
+		m.limits[kind] = &limitCounters{refused.WithLabelValues(name), near.WithLabelValues(name), shadowed.WithLabelValues(name)}
+	}
+}
+
+func (m *Metrics) observeLimits(d *authz.Decision) {
+	for i := range d.Limits.Count {
+		s := &d.Limits.Standings[i]
+		near := s.Near > 0 && s.Limit-s.Remaining >= s.Near
+		if !s.Refused && !near {
+			continue
+		}
+		counters := m.limits[s.Kind]
+		switch {
+		case near && !s.Refused:
+			counters.near.Inc()
+		case s.InShadow():
+			counters.shadowed.Inc()
+		default:
+			counters.refused.Inc()
+		}
 	}
 }
 

@@ -106,7 +106,9 @@ func referenceWrite(req *authz.Request, d *authz.Decision) *authv3.CheckResponse
 	case 401:
 		denied.Headers = append(denied.Headers, referenceHeader("www-authenticate", challenge(d, reason)))
 	case 429:
-		denied.Headers = append(denied.Headers, referenceHeader("retry-after", itoa(max(1, ceilSeconds(d.Limits.RetryAfter)))))
+		if !d.Limits.Never {
+			denied.Headers = append(denied.Headers, referenceHeader("retry-after", itoa(max(1, ceilSeconds(d.Limits.RetryAfter)))))
+		}
 		denied.Headers = append(denied.Headers, referenceLimits(d)...)
 	}
 	if req.GRPC {
@@ -134,23 +136,30 @@ func referenceHeader(name, value string) *corev3.HeaderValueOption {
 }
 
 func referenceLimits(d *authz.Decision) []*corev3.HeaderValueOption {
-	if d.Limits.Count == 0 {
+	var policy, limit, warning []string
+	for _, s := range d.Limits.All() {
+		if s.Plan != nil && s.Plan.Shadow || strings.HasPrefix(s.Kind.String(), "wallet") {
+			continue
+		}
+		name := `"` + authz.LimitName(&s) + `"`
+		window, reset := ";w="+itoa(ceilSeconds(s.Window)), ";t="+itoa(ceilSeconds(s.Reset))
+		if s.Window == 0 {
+			window, reset = "", ""
+		}
+		policy = append(policy, name+";q="+itoa(s.Limit)+window)
+		limit = append(limit, name+";r="+itoa(s.Remaining)+reset)
+		if s.Near > 0 && s.Limit-s.Remaining >= s.Near {
+			warning = append(warning, name+";used="+itoa(s.Limit-s.Remaining)+";limit="+itoa(s.Limit))
+		}
+	}
+	if policy == nil {
 		return nil
 	}
-	var policy, limit string
-	for i := range d.Limits.Count {
-		s := d.Limits.Standings[i]
-		if i > 0 {
-			policy, limit = policy+", ", limit+", "
-		}
-		name := s.Kind.String()
-		if d.Route != nil && s.Plan == d.Route.Plan {
-			name = d.Route.PlanName + "." + name
-		}
-		policy += `"` + name + `";q=` + itoa(s.Limit) + ";w=" + itoa(ceilSeconds(s.Window))
-		limit += `"` + name + `";r=` + itoa(s.Remaining) + ";t=" + itoa(ceilSeconds(s.Reset))
+	headers := []*corev3.HeaderValueOption{referenceHeader("ratelimit-policy", strings.Join(policy, ", ")), referenceHeader("ratelimit", strings.Join(limit, ", "))}
+	if warning != nil {
+		headers = append(headers, referenceHeader("x-tollgate-warning", strings.Join(warning, ", ")))
 	}
-	return []*corev3.HeaderValueOption{referenceHeader("ratelimit-policy", policy), referenceHeader("ratelimit", limit)}
+	return headers
 }
 
 func referenceMetadata(d *authz.Decision) *structpb.Struct {
@@ -177,6 +186,15 @@ func referenceMetadata(d *authz.Decision) *structpb.Struct {
 	set("decision_id", string(d.ID[:]))
 	if reason := d.Refusal(); reason != nil {
 		set("code", reason.Code)
+	}
+	if d.Limits.Shadowed {
+		names := &structpb.ListValue{}
+		for _, l := range d.Limits.All() {
+			if l.Refused && l.Plan != nil && l.Plan.Shadow {
+				names.Values = append(names.Values, structpb.NewStringValue(authz.LimitName(&l)))
+			}
+		}
+		s.Fields["shadow"] = structpb.NewListValue(names)
 	}
 	return s
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/tollgate-authz/tollgate/authz"
 	"github.com/tollgate-authz/tollgate/authz/deny"
+	"github.com/tollgate-authz/tollgate/limiter"
 	"github.com/tollgate-authz/tollgate/tokens"
 )
 
@@ -95,8 +96,10 @@ func appendDenied(dst []byte, req *authz.Request, d *authz.Decision, reason *den
 	case 401:
 		dst = appendHeader(dst, deniedHeaders, "www-authenticate", challenge(d, reason))
 	case 429:
-		seconds := max(1, ceilSeconds(d.Limits.RetryAfter))
-		dst = appendHeader(dst, deniedHeaders, "retry-after", strconv.FormatInt(seconds, 10))
+		if !d.Limits.Never {
+			seconds := max(1, ceilSeconds(d.Limits.RetryAfter))
+			dst = appendHeader(dst, deniedHeaders, "retry-after", strconv.FormatInt(seconds, 10))
+		}
 		dst = appendLimitHeaders(dst, deniedHeaders, d)
 	}
 	if req.GRPC {
@@ -158,38 +161,50 @@ func ceilSeconds(d time.Duration) int64 { return int64((d + time.Second - 1) / t
 //
 //	RateLimit-Policy: "burst";q=100;w=2, "per_minute";q=1000;w=60
 //	RateLimit: "burst";r=99;t=1, "per_minute";r=917;t=12
+//	x-tollgate-warning: "per_minute";used=83;limit=100
 //
-// A route's own plan, charged beside the client's, has its name before the limit's.
+// A route's own plan, charged beside the client's, has its name before the limit's. A
+// limit that never resets has no window and no time. Money is not listed, and callers
+// are not told of limits that only watch.
 func appendLimitHeaders(dst []byte, num byte, d *authz.Decision) []byte {
-	if d.Limits.Count == 0 {
-		return dst
-	}
-	var policyRoom, limitRoom [160]byte
-	policy, limit := policyRoom[:0], limitRoom[:0]
+	var policyRoom, limitRoom, warningRoom [320]byte
+	policy, limit, warning := policyRoom[:0], limitRoom[:0], warningRoom[:0]
 	for i := range d.Limits.Count {
 		s := &d.Limits.Standings[i]
-		if i > 0 {
-			policy, limit = append(policy, ", "...), append(limit, ", "...)
+		if s.InShadow() || s.Kind == limiter.KindWallet || s.Kind == limiter.KindWalletAmount {
+			continue
 		}
-		name := limitName{kind: s.Kind.String()}
-		if d.IsRoutePlan(s) {
-			name.plan = d.Route.PlanName
+		policy = appendParam(appendLimitName(policy, s), ";q=", s.Limit)
+		limit = appendParam(appendLimitName(limit, s), ";r=", s.Remaining)
+		if s.Window > 0 {
+			policy = appendParam(policy, ";w=", ceilSeconds(s.Window))
+			limit = appendParam(limit, ";t=", ceilSeconds(s.Reset))
 		}
-		policy = appendParam(appendParam(name.append(policy), ";q=", s.Limit), ";w=", ceilSeconds(s.Window))
-		limit = appendParam(appendParam(name.append(limit), ";r=", s.Remaining), ";t=", ceilSeconds(s.Reset))
+		if used := s.Limit - s.Remaining; s.Near > 0 && used >= s.Near {
+			warning = appendParam(appendParam(appendLimitName(warning, s), ";used=", used), ";limit=", s.Limit)
+		}
 	}
-	dst = appendHeaderBytes(dst, num, "ratelimit-policy", policy)
-	return appendHeaderBytes(dst, num, "ratelimit", limit)
+	for _, h := range []struct {
+		name  string
+		value []byte
+	}{{"ratelimit-policy", policy}, {"ratelimit", limit}, {"x-tollgate-warning", warning}} {
+		if len(h.value) > 0 {
+			dst = appendHeaderBytes(dst, num, h.name, h.value)
+		}
+	}
+	return dst
 }
 
-type limitName struct{ plan, kind string }
-
-func (n limitName) append(dst []byte) []byte {
-	dst = append(dst, '"')
-	if n.plan != "" {
-		dst = append(append(dst, n.plan...), '.')
+// appendLimitName writes one more limit's name to a list.
+func appendLimitName(dst []byte, s *limiter.Standing) []byte {
+	if len(dst) > 0 {
+		dst = append(dst, ", "...)
 	}
-	return append(append(dst, n.kind...), '"')
+	dst = append(dst, '"')
+	if s.Plan != nil && s.Plan.Label != "" {
+		dst = append(append(dst, s.Plan.Label...), '.')
+	}
+	return append(append(dst, s.Kind.String()...), '"')
 }
 
 func appendParam(dst []byte, name string, v int64) []byte {

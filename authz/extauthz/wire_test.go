@@ -169,12 +169,12 @@ func randomDecision(r *rand.Rand) (*authz.Request, *authz.Decision) {
 			d.Identity.Scopes = append(d.Identity.Scopes, text())
 		}
 	}
-	plan, _ := limiter.NewPlan(limiter.Plan{Name: "default", Burst: limiter.Burst{Rate: 50, Size: 100}, PerMinute: 1000})
-	strict, _ := limiter.NewPlan(limiter.Plan{Name: "strict", PerMinute: 5})
+	plan, _ := limiter.NewPlan(limiter.Plan{Name: "default", Burst: limiter.Burst{Rate: 50, Size: 100}, PerMinute: 1000, WarnAt: r.Float64(), Shadow: r.IntN(4) == 0})
+	strict, _ := limiter.NewPlan(limiter.Plan{Name: "route:strict", Label: "strict", PerMinute: 5, WarnAt: r.Float64(), Shadow: r.IntN(4) == 0})
 	if r.IntN(4) > 0 {
 		d.Route = &authz.Route{Name: text(), Pattern: "GET /x", API: &authz.API{Name: text(), Open: r.IntN(4) == 0, ForwardToken: r.IntN(2) == 0}}
 		if r.IntN(2) == 0 {
-			d.Route.Plan, d.Route.PlanName = strict, "strict"
+			d.Route.Plan = &authz.Plan{Name: "strict", Table: strict}
 		}
 	}
 	if r.IntN(2) == 0 {
@@ -187,6 +187,20 @@ func randomDecision(r *rand.Rand) (*authz.Request, *authz.Decision) {
 		for range r.IntN(8) {
 			table.Take(now, table.Subject("s"), plans, &d.Limits)
 		}
+	}
+	for _, kind := range limiter.Kinds[2:] {
+		if r.IntN(4) > 0 {
+			continue
+		}
+		s := limiter.Standing{Kind: kind, Limit: 1000, Remaining: r.Int64N(1001), Near: int64(r.IntN(3) * 400), Refused: r.IntN(3) == 0}
+		if r.IntN(2) == 0 {
+			s.Plan = strict
+		}
+		if r.IntN(2) == 0 {
+			s.Window, s.Reset = 24*time.Hour, time.Duration(r.Int64N(int64(24*time.Hour)))
+		}
+		d.Limits.Add(s)
+		d.Limits.Never = d.Limits.Never || s.Refused && s.Window == 0
 	}
 	path := []string{"/x", "/x?", "/x?api_key=1", "/x?a=1&key=2", "/x?api_key", "/api_key=1?keys=1", "/x?key=1&api_key=2"}[r.IntN(7)]
 	return &authz.Request{Path: path, GRPC: r.IntN(2) == 0}, d
@@ -216,6 +230,46 @@ func TestC5_WritesWhatProtobufWouldWrite(t *testing.T) {
 	for range 5000 {
 		req, d := randomDecision(r)
 		compareWrite(t, req, d)
+	}
+}
+
+func TestLimitsInShadowAreNotToldOf(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(1e9, 0)
+	plan := func(name string, shadow bool) *limiter.Plan {
+		p, err := limiter.NewPlan(limiter.Plan{Name: name, PerMinute: 1, Shadow: shadow})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	for _, tt := range []struct {
+		plans []*limiter.Plan
+		want  string
+	}{
+		{[]*limiter.Plan{plan("a", true), plan("b", false)}, `"per_minute";q=1;w=60`},
+		{[]*limiter.Plan{plan("a", false), plan("b", true)}, `"per_minute";q=1;w=60`},
+		{[]*limiter.Plan{plan("a", true), plan("b", true)}, ""},
+	} {
+		table, err := limiter.New(limiter.Config{MaxBytes: 1 << 20, Epoch: now})
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := &authz.Decision{Allowed: true}
+		table.Take(now, 1, tt.plans, &d.Limits)
+		var got authv3.CheckResponse
+		if err := proto.Unmarshal(appendResponse(nil, &authz.Request{}, d), &got); err != nil {
+			t.Fatal(err)
+		}
+		policy := ""
+		for _, h := range got.GetOkResponse().GetResponseHeadersToAdd() {
+			if h.GetHeader().GetKey() == "ratelimit-policy" {
+				policy = h.GetHeader().GetValue()
+			}
+		}
+		if policy != tt.want {
+			t.Errorf("%v, %v: got %s, want %s", tt.plans[0].Shadow, tt.plans[1].Shadow, policy, tt.want)
+		}
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tollgate-authz/tollgate/cmd/tollgate/config"
+	"github.com/tollgate-authz/tollgate/limiter/quota"
 	"github.com/tollgate-authz/tollgate/tokens"
 	"github.com/tollgate-authz/tollgate/tokens/sqlite"
 )
@@ -17,13 +18,14 @@ func (a *app) accountCommand() *cobra.Command {
 
 // accountView is an account as commands print it.
 type accountView struct {
-	Name      string `json:"name"`
-	Zone      string `json:"zone,omitempty"`
-	CreatedAt string `json:"created_at"`
+	Name      string       `json:"name"`
+	Zone      string       `json:"zone,omitempty"`
+	Credit    quota.Micros `json:"credit"` // all credits; wallet show tells what is left of it
+	CreatedAt string       `json:"created_at"`
 }
 
 func describeAccount(account *tokens.Account) accountView {
-	return accountView{account.Name, account.Zone, account.CreatedAt.UTC().Format(time.RFC3339)}
+	return accountView{account.Name, account.Zone, account.Credit, account.CreatedAt.UTC().Format(time.RFC3339)}
 }
 
 func (a *app) accountCreate() *cobra.Command {
@@ -39,7 +41,7 @@ account that does not exist make one with the configuration's time zone.`,
 			if err := errors.Join(account.Validate()...); err != nil {
 				return usageError{err}
 			}
-			c, _, err := a.loadConfig()
+			c, err := a.loadConfig()
 			if err != nil {
 				return err
 			}
@@ -63,6 +65,6 @@ account that does not exist make one with the configuration's time zone.`,
 
 func (a *app) accountList() *cobra.Command {
 	return listing(a, "List the accounts", (*sqlite.DB).ListAccounts, describeAccount, table[accountView]{
-		"NAME\tZONE\tCREATED", func(v accountView) []string { return []string{v.Name, v.Zone, v.CreatedAt} },
+		"NAME\tZONE\tCREDIT\tCREATED", func(v accountView) []string { return []string{v.Name, v.Zone, v.Credit.String(), v.CreatedAt} },
 	})
 }

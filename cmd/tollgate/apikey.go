@@ -104,7 +104,7 @@ func (a *app) createAPIKey(ctx context.Context, f *apiKeyFlags) error {
 	if err := errors.Join(faults...); err != nil {
 		return usageError{err}
 	}
-	c, _, err := a.loadConfig()
+	c, err := a.loadConfig()
 	if err != nil {
 		return err
 	}

@@ -39,7 +39,7 @@ var errNoStore = errors.New("there is no store yet")
 
 // withStore runs f on the configured store, beside a running serve.
 func (a *app) withStore(ctx context.Context, f func(*config.Config, secrets, *sqlite.DB) error) error {
-	c, _, err := a.loadConfig()
+	c, err := a.loadConfig()
 	if err != nil {
 		return err
 	}
@@ -52,7 +52,7 @@ func (a *app) withStore(ctx context.Context, f func(*config.Config, secrets, *sq
 // withStoreOf makes the store when there is none.
 func withStoreOf(ctx context.Context, c *config.Config, f func(*config.Config, secrets, *sqlite.DB) error) error {
 	if c.Store.Memory {
-		return errors.New("store: sqlite::memory: lives only inside one serve; commands need a store in a file")
+		return errMemoryStore
 	}
 	secret, err := loadSecrets(c, rand.Reader)
 	if err != nil {
@@ -117,7 +117,7 @@ func (a *app) createClient(ctx context.Context, f *clientFlags) error {
 	if err := errors.Join(faults...); err != nil {
 		return usageError{err}
 	}
-	c, _, err := a.loadConfig()
+	c, err := a.loadConfig()
 	if err != nil {
 		return err
 	}

@@ -24,7 +24,7 @@ func (a *app) checkConfig() error {
 		faults = append(faults, fault.String())
 	}
 	if c != nil {
-		if _, err := newPolicy(c); err != nil {
+		if _, err := newPolicy(c, nil); err != nil {
 			faults = strings.Split(err.Error(), "\n")
 		}
 	}

@@ -21,7 +21,7 @@ func (a *app) envoyBootstrap() *cobra.Command {
 	c := &cobra.Command{
 		Use: "bootstrap --upstream HOST:PORT", Short: "Print a complete, hardened Envoy configuration", Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			c, _, err := a.loadConfig()
+			c, err := a.loadConfig()
 			if err != nil {
 				return err
 			}
@@ -67,7 +67,7 @@ func (a *app) envoyFilter() *cobra.Command {
 	c := &cobra.Command{
 		Use: "filter", Short: "Print the ext_authz filter and its cluster alone", Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			c, _, err := a.loadConfig()
+			c, err := a.loadConfig()
 			if err != nil {
 				return err
 			}

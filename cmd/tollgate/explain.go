@@ -88,7 +88,7 @@ type explainedStep struct {
 type explainedLimit struct {
 	Limit string `json:"limit"`
 	Left  any    `json:"left"` // a number, or "unknown"
-	Of    int64  `json:"of"`
+	Of    any    `json:"of"`   // decimal text where it is money, as Left is
 }
 
 func explain(ctx context.Context, g *authz.Gate, q *question, live bool) (*explanation, error) {
@@ -115,7 +115,7 @@ func explain(ctx context.Context, g *authz.Gate, q *question, live bool) (*expla
 		e.Route, e.Source = d.Route.Pattern, d.Route.Source
 	}
 	for _, s := range d.Limits.All() {
-		limit := explainedLimit{Limit: d.LimitName(&s), Left: s.Remaining, Of: s.Limit}
+		limit := explainedLimit{Limit: authz.LimitName(&s), Left: amountOf(s.Kind, s.Remaining), Of: amountOf(s.Kind, s.Limit)}
 		if !live {
 			limit.Left = "unknown"
 		}
@@ -167,34 +167,28 @@ nothing. With a serve running on the same store its live counters are shown.`,
 // askExplanation asks a running serve, or judges with a gate of its own when
 // none runs.
 func (a *app) askExplanation(ctx context.Context, q *question) (*explanation, error) {
-	c, p, err := a.loadConfig()
+	c, err := a.loadConfig()
 	if err != nil {
 		return nil, err
 	}
-	if !c.Store.Memory {
-		e := &explanation{}
-		err := askServe(ctx, adminSocket(c), "/explain", q, e)
-		if err == nil || !errors.As(err, new(*net.OpError)) {
-			return e, err
-		}
-	}
-	var e *explanation
-	err = withNode(ctx, c, p, func(n *node) (err error) {
-		n.awaitKeys(ctx)
-		e, err = explain(ctx, n.gate, q, false)
-		return err
-	})
-	return e, err
+	return explaining.ask(ctx, c, q)
 }
+
+var explaining = inquiry[question, *explanation]{"/explain", func(ctx context.Context, n *node, q *question, live bool) (*explanation, error) {
+	if !live {
+		n.awaitKeys(ctx)
+	}
+	return explain(ctx, n.gate, q, live)
+}}
 
 // withNode runs f with a node that serves nobody: it judges as a serve would, without
 // live counters.
-func withNode(ctx context.Context, c *config.Config, p *authz.Policy, f func(*node) error) error {
+func withNode(ctx context.Context, c *config.Config, f func(*node) error) error {
 	if errors.Is(requireStore(c), errNoStore) {
 		// Tokens of other issuers need none.
 		c.Store = config.Store{Memory: true}
 	}
-	n, err := newNode(ctx, c, p, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	n, err := newNode(ctx, c, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	if err != nil {
 		return err
 	}
@@ -238,7 +232,7 @@ func (a *app) printExplanation(e *explanation) {
 		a.printf("\nroute   %s   (%s)\n", e.Route, e.Source)
 	}
 	for _, l := range e.Limits {
-		a.printf("limit   %s   left: %v of %d\n", l.Limit, l.Left, l.Of)
+		a.printf("limit   %s   left: %v of %v\n", l.Limit, l.Left, l.Of)
 	}
 	if e.Allowed {
 		a.printf("\nallowed; the upstream sees\n")
@@ -263,8 +257,13 @@ func adminSocket(c *config.Config) string { return c.Store.SQLite + ".sock" }
 // adminHandler answers the commands that need live counters.
 func (n *node) adminHandler() http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("POST /explain", answerCommand(n, func(ctx context.Context, q *question) (any, error) { return explain(ctx, n.gate, q, true) }))
-	mux.Handle("POST /inspect", answerCommand(n, func(ctx context.Context, q *inspectQuestion) (any, error) { return n.inspect(ctx, q, true) }))
+	explaining.handle(mux, n)
+	inspecting.handle(mux, n)
+	using.handle(mux, n)
+	listingTokens.handle(mux, n)
+	listingLockouts.handle(mux, n)
+	lifting.handle(mux, n)
+	following.handle(mux, n)
 	return mux
 }
 
@@ -315,5 +314,7 @@ func askServe(ctx context.Context, socket, path string, question, answer any) er
 		text, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<10))
 		return fmt.Errorf("the running serve answered: %s", strings.TrimSpace(string(text)))
 	}
-	return json.NewDecoder(resp.Body).Decode(answer)
+	dec := json.NewDecoder(resp.Body)
+	dec.UseNumber() // a number of any size is printed as it is
+	return dec.Decode(answer)
 }

@@ -91,7 +91,7 @@ func newRoot(a *app) *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())}
 	})
-	root.AddCommand(a.serveCommand(), a.demoCommand(), a.clientCommand(), a.accountCommand(), a.apiKeyCommand(), a.tokenCommand(), a.keysCommand(), a.backupCommand(),
+	root.AddCommand(a.serveCommand(), a.demoCommand(), a.clientCommand(), a.accountCommand(), a.apiKeyCommand(), a.tokenCommand(), a.usageCommand(), a.walletCommand(), a.lockoutCommand(), a.keysCommand(), a.backupCommand(),
 		a.configCommand(), a.explainCommand(), a.envoyCommand(), a.versionCommand())
 	for _, c := range root.Commands() {
 		usageFaults(c)

@@ -82,7 +82,7 @@ func TestAPipeDoesNotHoldUpTheEnd(t *testing.T) {
 	a := &app{configFile: fifo, getenv: os.LookupEnv}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, _, err := a.awaitConfig(ctx); !errors.Is(err, context.Canceled) {
+	if _, err := a.awaitConfig(ctx); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want that it was stopped", err)
 	}
 	w, err := os.OpenFile(fifo, os.O_RDWR, 0) // lets the reader go

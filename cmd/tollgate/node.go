@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -22,6 +23,7 @@ import (
 	"github.com/tollgate-authz/tollgate/authz/extauthz"
 	"github.com/tollgate-authz/tollgate/cmd/tollgate/config"
 	"github.com/tollgate-authz/tollgate/limiter"
+	"github.com/tollgate-authz/tollgate/limiter/quota"
 	"github.com/tollgate-authz/tollgate/tokens"
 	"github.com/tollgate-authz/tollgate/tokens/endpoint"
 	"github.com/tollgate-authz/tollgate/tokens/sqlite"
@@ -31,8 +33,8 @@ import (
 type node struct {
 	log     *slog.Logger
 	now     func() time.Time
-	load    func(context.Context) (*config.Config, *authz.Policy, error) // for reloads
-	hangup  <-chan os.Signal                                             // asks for one
+	load    func(context.Context) (*config.Config, error) // for reloads
+	hangup  <-chan os.Signal                              // asks for one
 	metrics *nodeMetrics
 
 	started  *config.Config // what cannot be reloaded is still as it says
@@ -45,13 +47,16 @@ type node struct {
 	cache    *tokens.Cache
 	verifier *tokens.Verifier
 	limits   *limiter.Table // of tokens, at the gate
+	quotas   *quota.Book    // of limits that a ledger keeps
 	clients  *limiter.Table // of clients, at the token endpoint
 	failures *limiter.Table // of sources that failed there
 	issuers  issuers
 	keys     *tokens.KeyRing
 	own      *tokens.Trust // what keys sign
 	gate     *authz.Gate
-	moves    chan tokens.Move // to be stored
+	moves    chan tokens.Move    // to be stored
+	lockouts chan tokens.Lockout // likewise
+	liftMu   sync.Mutex          // one lockout is stored or lifted at a time
 
 	checkTLS *certificates // nil: listen.check speaks without TLS
 	httpTLS  *certificates // nil: listen.http does
@@ -66,7 +71,8 @@ type node struct {
 // collections.
 const (
 	cacheShare    = 50 // percent
-	limitsShare   = 40
+	limitsShare   = 30
+	quotasShare   = 10
 	clientsShare  = 3
 	failuresShare = 2
 
@@ -74,16 +80,16 @@ const (
 )
 
 // newNode opens the store and wires everything. Nothing listens yet.
-func newNode(ctx context.Context, c *config.Config, p *authz.Policy, log *slog.Logger, registry *prometheus.Registry) (*node, error) {
+func newNode(ctx context.Context, c *config.Config, log *slog.Logger, registry *prometheus.Registry) (*node, error) {
 	n := &node{log: log, now: time.Now}
-	if err := n.wire(ctx, c, p, registry); err != nil {
+	if err := n.wire(ctx, c, registry); err != nil {
 		n.close()
 		return nil, err
 	}
 	return n, nil
 }
 
-func (n *node) wire(ctx context.Context, c *config.Config, p *authz.Policy, registry *prometheus.Registry) error {
+func (n *node) wire(ctx context.Context, c *config.Config, registry *prometheus.Registry) error {
 	n.started = c
 	n.config.Store(c)
 	secret, err := loadSecrets(c, rand.Reader)
@@ -107,8 +113,18 @@ func (n *node) wire(ctx context.Context, c *config.Config, p *authz.Policy, regi
 		return err
 	}
 	n.verifier = tokens.NewVerifier(n.registry, n.cache)
-	n.moves = make(chan tokens.Move, maxMoves)
-	n.gate = authz.New(authz.Config{Policy: p, Tokens: n.verifier, Limits: n.limits, Now: n.now, Moved: n.moved})
+	if err := n.openQuotas(c.Limits.MaxMemory, registry); err != nil {
+		return err
+	}
+	p, err := n.numberLimits(ctx, c)
+	if err != nil {
+		return err
+	}
+	n.moves, n.lockouts = make(chan tokens.Move, maxMoves), make(chan tokens.Lockout, maxLockouts)
+	n.gate = authz.New(authz.Config{
+		Policy: p, Tokens: n.verifier, Limits: n.limits, Quotas: n.quotas, Now: n.now,
+		Moved: n.moved, LockedOut: n.lockedOut, Notify: newNotifier(registry, n.log).notify,
+	})
 	n.issuers = issuers{cacheDir: cacheDir(c), client: tokens.NewFetchClient(), now: n.now, log: n.log, registry: n.registry, maxBytes: c.Limits.MaxMemory * introspectionShare / 100}
 	n.metrics = newNodeMetrics(registry, n)
 	return n.makeServers(c, registry)
@@ -149,6 +165,7 @@ func (n *node) makeServers(c *config.Config, registry *prometheus.Registry) erro
 	tokenEndpoint, err := endpoint.New(endpoint.Config{
 		Records: records{n.store, n.registry, n.now}, Keys: n.keys, Tokens: n.verifier,
 		Pepper: n.pepper, Limits: n.clients, Failures: n.failures, Now: n.now,
+		Days:     authz.Days{Gate: n.gate, Account: n.registry.Account},
 		Settings: func() endpoint.Settings { return *n.settings.Load() },
 		Observe:  n.observeEndpoint,
 	})
@@ -209,11 +226,15 @@ func (n *node) reload(ctx, background context.Context) {
 }
 
 func (n *node) tryReload(ctx, background context.Context) error {
-	c, p, err := n.load(ctx)
+	c, err := n.load(ctx)
 	if err != nil {
 		return err
 	}
-	if err := n.keepIssuer(c, p); err != nil {
+	if err := n.keepIssuer(c); err != nil {
+		return err
+	}
+	p, err := n.numberLimits(ctx, c)
+	if err != nil {
 		return err
 	}
 	if c.Keys.SigningKey != "" && c.Tokens.SigningAlgorithm == n.started.Tokens.SigningAlgorithm {
@@ -238,12 +259,12 @@ func (n *node) tryReload(ctx, background context.Context) error {
 // keepIssuer holds a reloaded configuration to the issuer that still signs: the
 // audience that follows from it must not change alone, and nobody else may be
 // trusted under its name.
-func (n *node) keepIssuer(c *config.Config, p *authz.Policy) error {
+func (n *node) keepIssuer(c *config.Config) error {
 	if c.Issuer == n.own.Issuer {
 		return nil
 	}
 	if c.Tokens.Audience == c.Issuer {
-		c.Tokens.Audience, p.Audience = n.own.Issuer, n.own.Issuer
+		c.Tokens.Audience = n.own.Issuer
 	}
 	for i := range c.Trust {
 		if c.Trust[i].Issuer == n.own.Issuer {

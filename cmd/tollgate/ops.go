@@ -20,6 +20,7 @@ type nodeMetrics struct {
 	reloads   *prometheus.CounterVec
 	tokens    *prometheus.CounterVec
 	issuing   prometheus.Histogram
+	stranded  *prometheus.GaugeVec
 }
 
 func newNodeMetrics(r *prometheus.Registry, n *node) *nodeMetrics {
@@ -36,9 +37,15 @@ func newNodeMetrics(r *prometheus.Registry, n *node) *nodeMetrics {
 			Buckets: []float64{1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 5e-2, 0.1, 0.5, 1},
 		}),
 	}
+	m.stranded = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "tollgate_lease_units_stranded", Help: "What processes have leased that died or cannot reach the ledger, by limit: requests, or money in millionths of the currency. Looked at every minute.",
+	}, []string{"limit"})
+	for _, kind := range ledgerKinds {
+		m.stranded.WithLabelValues(kind.String())
+	}
 	m.reloads.WithLabelValues("ok")
 	m.reloads.WithLabelValues("refused")
-	r.MustRegister(m.reloads, m.tokens, m.issuing, &keyAges{n}, &introspections{n})
+	r.MustRegister(m.reloads, m.tokens, m.issuing, m.stranded, &keyAges{n}, &introspections{n})
 	gauge := func(name, help string, f func() float64) {
 		r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, f))
 	}

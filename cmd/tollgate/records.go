@@ -85,11 +85,29 @@ func (n *node) moved(m tokens.Move) {
 
 // storeMoves stores marks until ctx ends.
 func (n *node) storeMoves(ctx context.Context) {
+	storeAll(ctx, n.moves, func(m *tokens.Move) bool {
+		return n.storeUntilDone(ctx, func(ctx context.Context) error { return n.store.AddMove(ctx, m) },
+			"a mark is in force and not stored yet; it is tried again", "account", m.Account, "api", m.API)
+	})
+}
+
+// storeAll stores what comes through a channel until ctx ends, and what is in it then,
+// unless the store fails.
+func storeAll[T any](ctx context.Context, from <-chan T, store func(*T) bool) {
+	for ctx.Err() == nil {
+		select {
+		case one := <-from:
+			store(&one)
+		case <-ctx.Done():
+		}
+	}
 	for {
 		select {
-		case m := <-n.moves:
-			n.storeMove(ctx, &m)
-		case <-ctx.Done():
+		case one := <-from:
+			if !store(&one) {
+				return
+			}
+		default:
 			return
 		}
 	}
@@ -104,20 +122,58 @@ func (n *node) reportMove(id tokens.MoveID, m *tokens.Move) {
 	n.log.Info("an account uses OAuth 2.0 at an API from now on; its API keys are refused there", "account", id.Account, "api", id.API, "client", m.Client)
 }
 
-// storeMove tries until it is stored or ctx ends.
-func (n *node) storeMove(ctx context.Context, m *tokens.Move) {
+// storeUntilDone tries until what is in force is stored, or ctx ends, and reports whether
+// it is.
+func (n *node) storeUntilDone(ctx context.Context, store func(context.Context) error, failing string, attrs ...any) bool {
 	for pause := time.Second; ; pause = min(2*pause, time.Minute) {
-		err := n.store.AddMove(context.WithoutCancel(ctx), m)
+		err := store(context.WithoutCancel(ctx))
 		if err == nil {
-			return
+			return true
 		}
-		n.log.Error("a mark is in force and not stored yet; it is tried again", "account", m.Account, "api", m.API, "error", err)
+		n.log.Error(failing, append(attrs, "error", err)...)
 		select {
 		case <-ctx.Done():
-			return
+			return false
 		case <-time.After(pause):
 		}
 	}
+}
+
+// maxLockouts is how many lockouts may wait to be stored. One that finds no room ends
+// with the process.
+const maxLockouts = 1000
+
+// lockedOut puts a lockout in force at once and has it stored on the side, if it is to
+// survive this process.
+func (n *node) lockedOut(l tokens.Lockout) {
+	n.registry.LockNow(&l)
+	n.log.Info("a token is locked out: it has exceeded its per_minute", "token_id", l.Token, "client", l.Client, "account", l.Account, "until", l.Until.UTC().Format(time.RFC3339))
+	if !l.Lasting() {
+		return
+	}
+	select {
+	case n.lockouts <- l:
+	default:
+		n.log.Error("a lockout is in force and cannot be stored: too many wait", "token_id", l.Token)
+	}
+}
+
+// storeLockouts stores lockouts until ctx ends.
+func (n *node) storeLockouts(ctx context.Context) {
+	storeAll(ctx, n.lockouts, func(l *tokens.Lockout) bool {
+		return n.storeUntilDone(ctx, func(ctx context.Context) error { return n.storeLockout(ctx, l) },
+			"a lockout is in force and not stored yet; it is tried again", "token_id", l.Token)
+	})
+}
+
+// storeLockout stores one, unless it was lifted while it waited.
+func (n *node) storeLockout(ctx context.Context, l *tokens.Lockout) error {
+	n.liftMu.Lock()
+	defer n.liftMu.Unlock()
+	if n.registry.Lockout(l.Issuer, l.Token, n.now()) == nil {
+		return nil
+	}
+	return n.store.AddLockout(ctx, l)
 }
 
 // prune forgets what has expired, in memory and in the store.

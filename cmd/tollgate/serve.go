@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"sync"
 	"syscall"
 	"time"
 
@@ -24,7 +25,7 @@ import (
 // requests finish (bar B20: at most 10 s in all).
 const (
 	drainPause = 2 * time.Second // longer than an interval and a timeout of the health checks that envoy bootstrap prints
-	stopMost   = 7 * time.Second
+	stopMost   = 5 * time.Second
 )
 
 func (a *app) serveCommand() *cobra.Command {
@@ -75,14 +76,14 @@ func (a *app) serve(ctx context.Context, log *slog.Logger) error {
 	hangup := make(chan os.Signal, 1) // from now on: without a handler SIGHUP would end a process that starts
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)
-	c, p, err := a.awaitConfig(ctx)
+	c, err := a.awaitConfig(ctx)
 	if err != nil {
 		return err
 	}
 	tuneCollector(a.getenv, c.Limits.MaxMemory)
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	n, err := newNode(ctx, c, p, log, registry)
+	n, err := newNode(ctx, c, log, registry)
 	if err != nil {
 		return err
 	}
@@ -122,6 +123,14 @@ func (n *node) run(ctx context.Context) error {
 	}
 	background, stopBackground := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopBackground()
+	// Requests are decided until the last has been answered, so the book goes on for
+	// longer than what ends with ctx.
+	booking, stopBooking := context.WithCancel(background)
+	defer stopBooking()
+	var books sync.WaitGroup
+	books.Go(func() { n.quotas.Run(booking) })
+	books.Go(func() { n.storeMoves(booking) })
+	books.Go(func() { n.storeLockouts(booking) })
 	group, ctx := errgroup.WithContext(ctx)
 	if err := n.trust(background, n.config.Load()); err != nil {
 		stopBackground()
@@ -147,12 +156,14 @@ func (n *node) run(ctx context.Context) error {
 	})
 	group.Go(func() error { return n.serveCommands(ctx) })
 	group.Go(func() error { n.housekeep(ctx); return nil })
-	group.Go(func() error { n.storeMoves(ctx); return nil })
 	group.Go(func() error { n.followCertificates(ctx); return nil })
 	group.Go(func() error { n.reloadOnSignal(ctx, background); return nil })
 	group.Go(func() error { <-ctx.Done(); n.stop(); return nil })
 	n.log.Info("ready", "version", version, "clients", n.registry.Len())
 	err = group.Wait()
+	stopBooking()
+	books.Wait()
+	n.giveBack()
 	stopBackground()
 	n.issuers.wait()
 	n.log.Info("stopped")
@@ -258,6 +269,7 @@ func (n *node) housekeep(ctx context.Context) {
 			n.clients.Reclaim(n.now())
 			n.failures.Reclaim(n.now())
 			n.prune(ctx)
+			n.sweepLedger(ctx)
 			n.rotateKey(ctx)
 		}
 	}

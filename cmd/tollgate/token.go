@@ -5,18 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/tollgate-authz/tollgate/limiter"
 	"github.com/tollgate-authz/tollgate/tokens"
 )
 
 func (a *app) tokenCommand() *cobra.Command {
-	return group("token", "Inspect and revoke tokens", a.tokenInspect(), a.tokenRevoke())
+	return group("token", "Create, list, change, inspect and revoke tokens", a.tokenCreate(), a.tokenList(), a.tokenUpdate(), a.tokenInspect(), a.tokenRevoke())
 }
 
 // readToken takes a token from the command line, or with "-" from standard input,
@@ -46,6 +44,7 @@ type inspection struct {
 	State     string           `json:"state"` // active, expired, ended or invalid
 	Reason    string           `json:"reason,omitempty"`
 	ID        string           `json:"jti,omitempty"`
+	Name      string           `json:"name,omitempty"`
 	Issuer    string           `json:"iss,omitempty"`
 	Subject   string           `json:"sub,omitempty"`
 	Audience  []string         `json:"aud,omitempty"`
@@ -54,7 +53,8 @@ type inspection struct {
 	Plan      string           `json:"plan,omitempty"`
 	Scopes    []string         `json:"scopes,omitempty"`    // of the token
 	Effective []string         `json:"effective,omitempty"` // those that its client still has
-	Trusted   []string         `json:"ip_allow,omitempty"`
+	Trusted   []string         `json:"ip_allow,omitempty"`  // of its client
+	TokenIPs  []string         `json:"token_ip_allow,omitempty"`
 	IssuedAt  string           `json:"issued_at,omitempty"`
 	ExpiresAt string           `json:"expires_at,omitempty"`
 	Gen       int64            `json:"generation,omitempty"`
@@ -88,24 +88,19 @@ limits. "-" reads it from standard input.`,
 
 // askInspection asks a running serve, or looks by itself when none runs.
 func (a *app) askInspection(ctx context.Context, q *inspectQuestion) (*inspection, error) {
-	c, p, err := a.loadConfig()
+	c, err := a.loadConfig()
 	if err != nil {
 		return nil, err
 	}
-	found := &inspection{}
-	if !c.Store.Memory {
-		err := askServe(ctx, adminSocket(c), "/inspect", q, found)
-		if err == nil || !errors.As(err, new(*net.OpError)) {
-			return found, err
-		}
-	}
-	err = withNode(ctx, c, p, func(n *node) (err error) {
-		n.awaitKeys(ctx)
-		found, err = n.inspect(ctx, q, false)
-		return err
-	})
-	return found, err
+	return inspecting.ask(ctx, c, q)
 }
+
+var inspecting = inquiry[inspectQuestion, *inspection]{"/inspect", func(ctx context.Context, n *node, q *inspectQuestion, live bool) (*inspection, error) {
+	if !live {
+		n.awaitKeys(ctx)
+	}
+	return n.inspect(ctx, q, live)
+}}
 
 func (n *node) inspect(ctx context.Context, q *inspectQuestion, live bool) (*inspection, error) {
 	now := n.now()
@@ -136,25 +131,24 @@ func (n *node) inspect(ctx context.Context, q *inspectQuestion, live bool) (*ins
 	case id.Ended != nil:
 		found.State, found.Reason = "ended", id.Ended.Error()
 	}
-	n.inspectLimits(found, id, now, live)
-	return found, nil
+	found.TokenIPs = prefixTexts(id.TokenIPs())
+	if id.Grant != nil && id.Grant.Terms != nil {
+		found.Name = id.Grant.Terms.Name
+	}
+	return found, n.inspectLimits(ctx, found, id, now, live)
 }
 
-// inspectLimits shows what is left of the plan's limits.
-func (n *node) inspectLimits(found *inspection, id *tokens.Identity, now time.Time, live bool) {
-	plan := n.gate.Policy().Plans[id.Plan()]
-	if plan == nil {
-		return
+// inspectLimits shows what is left of the limits that apply to a token.
+func (n *node) inspectLimits(ctx context.Context, found *inspection, id *tokens.Identity, now time.Time, live bool) error {
+	limits, err := n.gate.Policy().LimitsOf(id)
+	if err != nil { // its plan is not configured: the gate says so
+		return nil
 	}
-	var res limiter.Result
-	n.limits.Look(now, n.limits.Subject(id.Issuer(), id.TokenID()), []*limiter.Plan{plan}, &res)
-	for _, s := range res.All() {
-		limit := explainedLimit{Limit: s.Kind.String(), Left: s.Remaining, Of: s.Limit}
-		if !live {
-			limit.Left = "unknown"
-		}
-		found.Limits = append(found.Limits, limit)
+	used, err := n.usedLimits(ctx, id, &limits, now, live)
+	for _, u := range used {
+		found.Limits = append(found.Limits, explainedLimit{Limit: u.Limit, Left: u.Left, Of: u.Of})
 	}
+	return err
 }
 
 func (n *node) inspectRefresh(ctx context.Context, family string, counter uint32, now time.Time) (*inspection, error) {
@@ -199,9 +193,9 @@ func stamp(t time.Time) string {
 
 func (a *app) printInspection(found *inspection) {
 	for _, line := range []struct{ name, value string }{
-		{"kind", found.Kind}, {"state", found.State}, {"reason", found.Reason}, {"token", found.ID}, {"issuer", found.Issuer}, {"subject", found.Subject},
+		{"kind", found.Kind}, {"state", found.State}, {"reason", found.Reason}, {"token", found.ID}, {"name", found.Name}, {"issuer", found.Issuer}, {"subject", found.Subject},
 		{"audience", strings.Join(found.Audience, " ")}, {"client", found.ClientID}, {"account", found.Account}, {"plan", found.Plan},
-		{"scopes", strings.Join(found.Scopes, " ")}, {"effective", strings.Join(found.Effective, " ")}, {"trusted IPs", strings.Join(found.Trusted, " ")},
+		{"scopes", strings.Join(found.Scopes, " ")}, {"effective", strings.Join(found.Effective, " ")}, {"trusted IPs", strings.Join(found.Trusted, " ")}, {"for it alone", strings.Join(found.TokenIPs, " ")},
 		{"issued", found.IssuedAt}, {"expires", found.ExpiresAt}, {"family", found.Family},
 	} {
 		if line.value != "" {
@@ -209,28 +203,33 @@ func (a *app) printInspection(found *inspection) {
 		}
 	}
 	for _, l := range found.Limits {
-		a.printf("%-12s %s   left: %v of %d\n", "limit", l.Limit, l.Left, l.Of)
+		a.printf("%-12s %s   left: %v of %v\n", "limit", l.Limit, l.Left, l.Of)
 	}
 }
 
 func (a *app) tokenRevoke() *cobra.Command {
 	return &cobra.Command{
-		Use: "revoke TOKEN", Short: "Revoke an access token, or a refresh token with all that came from it", Args: cobra.ExactArgs(1),
+		Use: "revoke TOKEN|ID", Short: "Revoke an access token, or a refresh token with all that came from it", Args: cobra.ExactArgs(1),
 		Long: `Revoke an access token, or a refresh token with all access tokens that came from it.
-"-" reads it from standard input.`,
+"-" reads it from standard input. Of a recorded token, which token list shows, the ID
+will do.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			token, err := a.readToken(args[0])
 			if err != nil {
 				return err
 			}
-			c, p, err := a.loadConfig()
+			c, err := a.loadConfig()
 			if err != nil {
 				return err
 			}
 			if err := requireStore(c); err != nil {
 				return err
 			}
-			return withNode(cmd.Context(), c, p, func(n *node) error { return a.revokeToken(cmd.Context(), n, token) })
+			if err := withNode(cmd.Context(), c, func(n *node) error { return a.revokeToken(cmd.Context(), n, token) }); err != nil {
+				return err
+			}
+			a.follow(cmd.Context(), c)
+			return nil
 		},
 	}
 }
@@ -246,10 +245,14 @@ func (a *app) revokeToken(ctx context.Context, n *node, token string) error {
 	if _, err := n.verifier.VerifyAPIKey(token); err == nil {
 		return usageError{errors.New("it is an API key: end it with api-key delete ID; token inspect shows its ID")}
 	}
-	t, err := n.verifier.VerifyOwn(ctx, token, n.now())
+	t := n.verifier.Recorded(token)
+	if t == nil {
+		var err error
+		if t, err = n.verifier.VerifyOwn(ctx, token, n.now()); err != nil {
+			return fmt.Errorf("%w; and no token of that ID is recorded", err)
+		}
+	}
 	switch {
-	case err != nil:
-		return err
 	case t.Expired(n.now()):
 		a.printf("it has expired at %s; there is nothing to revoke\n", stamp(t.Expires))
 		return nil

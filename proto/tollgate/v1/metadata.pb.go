@@ -45,7 +45,9 @@ type Metadata struct {
 	// Names the decision in the answer, the log and this metadata.
 	DecisionId string `protobuf:"bytes,7,opt,name=decision_id,json=decisionId,proto3" json:"decision_id,omitempty"`
 	// R-code of the refusal; absent when the request was allowed.
-	Code          string `protobuf:"bytes,8,opt,name=code,proto3" json:"code,omitempty"`
+	Code string `protobuf:"bytes,8,opt,name=code,proto3" json:"code,omitempty"`
+	// Limits that would have refused the request, were their plans not in shadow.
+	Shadow        []string `protobuf:"bytes,9,rep,name=shadow,proto3" json:"shadow,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -136,11 +138,18 @@ func (x *Metadata) GetCode() string {
 	return ""
 }
 
+func (x *Metadata) GetShadow() []string {
+	if x != nil {
+		return x.Shadow
+	}
+	return nil
+}
+
 var File_tollgate_v1_metadata_proto protoreflect.FileDescriptor
 
 const file_tollgate_v1_metadata_proto_rawDesc = "" +
 	"\n" +
-	"\x1atollgate/v1/metadata.proto\x12\vtollgate.v1\"\xd3\x01\n" +
+	"\x1atollgate/v1/metadata.proto\x12\vtollgate.v1\"\xeb\x01\n" +
 	"\bMetadata\x12\x16\n" +
 	"\x06client\x18\x01 \x01(\tR\x06client\x12\x18\n" +
 	"\aaccount\x18\x02 \x01(\tR\aaccount\x12\x16\n" +
@@ -150,7 +159,8 @@ const file_tollgate_v1_metadata_proto_rawDesc = "" +
 	"\venvironment\x18\x06 \x01(\tR\venvironment\x12\x1f\n" +
 	"\vdecision_id\x18\a \x01(\tR\n" +
 	"decisionId\x12\x12\n" +
-	"\x04code\x18\b \x01(\tR\x04codeBAZ?github.com/tollgate-authz/tollgate/proto/tollgate/v1;tollgatev1b\x06proto3"
+	"\x04code\x18\b \x01(\tR\x04code\x12\x16\n" +
+	"\x06shadow\x18\t \x03(\tR\x06shadowBAZ?github.com/tollgate-authz/tollgate/proto/tollgate/v1;tollgatev1b\x06proto3"
 
 var (
 	file_tollgate_v1_metadata_proto_rawDescOnce sync.Once
