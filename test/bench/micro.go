@@ -22,6 +22,7 @@ var microSets = []struct{ pkg, match string }{
 	{"./authz", "^BenchmarkGateCheckWarm$"},
 	{"./tokens", "^BenchmarkFirstSight$"},
 	{"./limiter", "."},
+	{"./limiter/quota", "^BenchmarkSpend$"},
 	{"./authz/route", "^Benchmark(Match|Plain)$"},
 }
 

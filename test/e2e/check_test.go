@@ -31,6 +31,11 @@ func (s *stack) checker() checker {
 // code is the R-code of GET /v1/free with that token, empty when it is allowed. It
 // may be called from any goroutine.
 func (c checker) code(ctx context.Context, bearer string) (string, error) {
+	return c.codeAt(ctx, "/v1/free", bearer)
+}
+
+// codeAt is code for GET of another path.
+func (c checker) codeAt(ctx context.Context, path, bearer string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	resp, err := c.Check(ctx, &authv3.CheckRequest{Attributes: &authv3.AttributeContext{
@@ -38,7 +43,7 @@ func (c checker) code(ctx context.Context, bearer string) (string, error) {
 			SocketAddress: &corev3.SocketAddress{Address: "127.0.0.1", PortSpecifier: &corev3.SocketAddress_PortValue{PortValue: 40000}},
 		}}},
 		Request: &authv3.AttributeContext_Request{Http: &authv3.AttributeContext_HttpRequest{
-			Method: http.MethodGet, Host: "api.example.com", Path: "/v1/free", Headers: map[string]string{"authorization": "Bearer " + bearer},
+			Method: http.MethodGet, Host: "api.example.com", Path: path, Headers: map[string]string{"authorization": "Bearer " + bearer},
 		}},
 	}})
 	if err != nil {

@@ -173,7 +173,7 @@ func TestExplain(t *testing.T) {
 	const url = "https://api.example.com/v1/contacts/7"
 	for range 5 { // more often than the plan allows
 		e := explain(url)
-		if !e.Allowed || e.Counters != "live" || len(e.Steps) != 8 || e.Limits[0].Left != 3.0 || e.Headers["x-tollgate-scopes"] != "contacts:read" || !strings.Contains(e.Source, "tollgate.yaml:14:") {
+		if !e.Allowed || e.Counters != "live" || len(e.Steps) != 9 || e.Limits[0].Left != 3.0 || e.Headers["x-tollgate-scopes"] != "contacts:read" || !strings.Contains(e.Source, "tollgate.yaml:14:") {
 			t.Errorf("explain: %+v", e)
 		}
 	}
