@@ -153,7 +153,7 @@ func (b *Book) weigh(a *account, it *item, cost, now int64) state {
 	switch {
 	case !c.held && l.left() >= cost:
 		return ready
-	case c.limit < cost || now < c.dryUntil:
+	case c.limit < cost || c.dryUntil != 0 && now < c.dryUntil:
 		return used
 	case !it.Shadow:
 		return short
