@@ -56,7 +56,6 @@ func NewBillID(parts ...string) BillID { return BillID(hash(parts...)) }
 // Bill is all that a request of some caller is charged to, resolved once. It is safe
 // for concurrent use, and what it refers to is looked up again when it has gone.
 type Bill struct {
-	book    *Book
 	account *account
 	items   []item // guarded by the account's mutex, except the charges, which do not change
 }
@@ -66,7 +65,7 @@ type item struct {
 	Charge
 	counter *counter
 	daily   bool
-	priced  bool // see money
+	priced  bool // of money
 }
 
 // cost is Charge.cost, remembered.
@@ -91,7 +90,7 @@ func (b *Book) Bill(id BillID, account string, zone *time.Location, charges []Ch
 	a.nextZone = zone
 	bill := a.bills[id]
 	if bill == nil || !bill.has(charges) {
-		bill = &Bill{book: b, account: a, items: make([]item, len(charges))}
+		bill = &Bill{account: a, items: make([]item, len(charges))}
 		for i := range charges {
 			bill.items[i] = item{Charge: charges[i], daily: charges[i].Daily(), priced: IsMoney(charges[i].Kind)}
 		}
