@@ -25,7 +25,7 @@ func (s *stack) audit(sp *spender, kills int64) {
 	if usage.Spent > (allowed+lost)*sp.unit {
 		s.t.Errorf("%s: %d are spent, more than the %d requests that were allowed or had no decision", sp.name, usage.Spent, allowed+lost)
 	}
-	most := kills * max(limit/100, callersEach*sp.unit) // of what is leased at a kill: contract section 6
+	most := kills * max(limit/100, sp.unit) // of what is leased at a kill: contract section 6
 	if usage.Leased > most || (allowed+lost)*sp.unit < limit-most-sp.unit {
 		s.t.Errorf("%s: %d are in leases of processes that were killed, at most %d may be", sp.name, usage.Leased, most)
 	}
