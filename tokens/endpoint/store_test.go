@@ -110,7 +110,7 @@ func TestB15_LockedStore(t *testing.T) {
 	for _, answer := range waiting {
 		(<-answer).wantUnavailable(t)
 	}
-	if took := time.Since(start); took > 5*time.Second {
+	if took := time.Since(start); took > 5*time.Second+busyMachine {
 		t.Errorf("the answers took %s", took)
 	}
 	w.must(lock.Rollback())
@@ -156,3 +156,6 @@ func TestTurns(t *testing.T) {
 		t.Errorf("%d turns, %d clients are remembered", n, len(turns.clients))
 	}
 }
+
+// busyMachine is what other tests beside this one may add to a wait.
+const busyMachine = time.Second
