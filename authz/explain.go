@@ -107,7 +107,7 @@ func (c *check) sawLimits() string {
 	text := "plan " + c.Identity.Plan()
 	for i := range c.Limits.Count {
 		s := &c.Limits.Standings[i]
-		if quota.IsMoney(s.Kind) {
+		if s.Kind.IsMoney() {
 			text += fmt.Sprintf("; %s %s left of %s", LimitName(s), quota.Micros(s.Remaining), quota.Micros(s.Limit))
 			continue
 		}

@@ -119,6 +119,18 @@ func TestI8_PerDayIsTheClientsAndEndsAtMidnight(t *testing.T) {
 	}, withPlan(func(p *Plan) { p.PerDay = Limit{10, 1} }))
 }
 
+// Each token has a minute of its own: a client with two tokens has it twice.
+func TestV3_EachTokenHasAMinuteOfItsOwn(t *testing.T) {
+	t.Parallel()
+	live(t, func(t *testing.T, w *world) {
+		first := get("/v1/free", w.token(t))
+		w.now = w.now.Add(time.Second) // another token
+		second := get("/v1/free", w.token(t))
+		wantCodes(t, w.codes(t, 5, first), map[string]int{"ok": 3, "R3": 2})
+		wantCodes(t, w.codes(t, 5, second), map[string]int{"ok": 3, "R3": 2})
+	}, withPlan(func(p *Plan) { p.Table = tabled(limiter.Plan{PerMinute: 3}) }))
+}
+
 // A token's own limits are its own, whatever other tokens of the client do.
 func TestO1_LimitsOfOneToken(t *testing.T) {
 	t.Parallel()

@@ -27,7 +27,7 @@ const maxNotices = 100_000
 func (g *Gate) report(c *check, r *quota.Request) {
 	for i := range c.Limits.Count {
 		s := &c.Limits.Standings[i]
-		if s.Limit-s.Remaining < s.Near && !s.Refused || s.Near == 0 || s.Kind == limiter.KindBurst {
+		if !s.IsNear() && (!s.Refused || s.Near == 0) || s.Kind == limiter.KindBurst {
 			continue
 		}
 		g.reportLimit(c, s, r)
@@ -40,10 +40,10 @@ func (g *Gate) reportLimit(c *check, s *limiter.Standing, r *quota.Request) {
 		level = limiter.Reached
 	}
 	cost := int64(1)
-	if s.Kind == limiter.KindWallet || s.Kind == limiter.KindWalletAmount {
+	if s.Kind.IsMoney() {
 		cost = int64(r.Price)
 	}
-	used := s.Limit - s.Remaining
+	used := s.Used()
 	if level == limiter.Near && (used-cost >= s.Near || c.Limits.Verdict != limiter.Allowed) {
 		return // it was passed before
 	}
@@ -60,7 +60,7 @@ func (g *Gate) reportLimit(c *check, s *limiter.Standing, r *quota.Request) {
 func (g *Gate) noticeOf(c *check, s *limiter.Standing, level limiter.Level) Notice {
 	id := c.Identity
 	n := Notice{
-		At: c.now, Account: id.Account(), Client: id.ClientID(), Issuer: id.Issuer(), Limit: LimitName(s), Kind: s.Kind, Used: s.Limit - s.Remaining, Most: s.Limit, Level: level,
+		At: c.now, Account: id.Account(), Client: id.ClientID(), Issuer: id.Issuer(), Limit: LimitName(s), Kind: s.Kind, Used: s.Used(), Most: s.Limit, Level: level,
 	}
 	if s.Plan != nil {
 		n.Plan = s.Plan.Name

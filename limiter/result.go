@@ -88,6 +88,12 @@ type Standing struct {
 	Refused bool // or would have, see InShadow
 }
 
+// Used is how much of the limit is used.
+func (s *Standing) Used() int64 { return s.Limit - s.Remaining }
+
+// IsNear reports whether the limit is used beyond the plan's warn_at.
+func (s *Standing) IsNear() bool { return s.Near > 0 && s.Used() >= s.Near }
+
 // InShadow reports whether the limit refuses nothing, which is nothing that callers
 // are told of.
 func (s *Standing) InShadow() bool { return s.Plan != nil && s.Plan.Shadow }
@@ -138,6 +144,9 @@ const (
 	KindWalletAmount // what one token may spend of the wallet
 	KindWallet       // of the account
 )
+
+// IsMoney tells limits of money, in millionths of the currency, from those of requests.
+func (k Kind) IsMoney() bool { return k == KindWallet || k == KindWalletAmount }
 
 // Kinds are all kinds of limits.
 var Kinds = []Kind{KindBurst, KindPerMinute, KindPerDay, KindAuthPerDay, KindTotalRequests, KindPaidRequests, KindWalletAmount, KindWallet}

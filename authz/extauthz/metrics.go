@@ -102,7 +102,7 @@ func (m *Metrics) countLimits(r prometheus.Registerer) {
 func (m *Metrics) observeLimits(d *authz.Decision) {
 	for i := range d.Limits.Count {
 		s := &d.Limits.Standings[i]
-		near := s.Near > 0 && s.Limit-s.Remaining >= s.Near
+		near := s.IsNear()
 		if !s.Refused && !near {
 			continue
 		}

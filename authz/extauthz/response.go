@@ -171,7 +171,7 @@ func appendLimitHeaders(dst []byte, num byte, d *authz.Decision) []byte {
 	policy, limit, warning := policyRoom[:0], limitRoom[:0], warningRoom[:0]
 	for i := range d.Limits.Count {
 		s := &d.Limits.Standings[i]
-		if s.InShadow() || s.Kind == limiter.KindWallet || s.Kind == limiter.KindWalletAmount {
+		if s.InShadow() || s.Kind.IsMoney() {
 			continue
 		}
 		policy = appendParam(appendLimitName(policy, s), ";q=", s.Limit)
@@ -180,8 +180,8 @@ func appendLimitHeaders(dst []byte, num byte, d *authz.Decision) []byte {
 			policy = appendParam(policy, ";w=", ceilSeconds(s.Window))
 			limit = appendParam(limit, ";t=", ceilSeconds(s.Reset))
 		}
-		if used := s.Limit - s.Remaining; s.Near > 0 && used >= s.Near {
-			warning = appendParam(appendParam(appendLimitName(warning, s), ";used=", used), ";limit=", s.Limit)
+		if s.IsNear() {
+			warning = appendParam(appendParam(appendLimitName(warning, s), ";used=", s.Used()), ";limit=", s.Limit)
 		}
 	}
 	for _, h := range []struct {

@@ -64,7 +64,7 @@ var errMemoryStore = errors.New("store: sqlite::memory: lives only inside one se
 
 // amountOf is how units of a limit are shown: money as decimal text.
 func amountOf(kind limiter.Kind, n int64) any {
-	if quota.IsMoney(kind) {
+	if kind.IsMoney() {
 		return quota.Micros(n)
 	}
 	return n

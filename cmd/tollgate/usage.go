@@ -222,7 +222,7 @@ func (n *node) usedLimits(ctx context.Context, id *tokens.Identity, limits *auth
 }
 
 func describeStanding(s *limiter.Standing, now time.Time, live bool) usedLimit {
-	u := usedLimit{Limit: authz.LimitName(s), Of: s.Limit, Used: s.Limit - s.Remaining, Left: s.Remaining, ResetsAt: now.Add(s.Reset).Format(time.RFC3339), Shadow: s.InShadow()}
+	u := usedLimit{Limit: authz.LimitName(s), Of: s.Limit, Used: s.Used(), Left: s.Remaining, ResetsAt: now.Add(s.Reset).Format(time.RFC3339), Shadow: s.InShadow()}
 	if !live {
 		u.Used, u.Left, u.ResetsAt = unknown, unknown, unknown
 	}

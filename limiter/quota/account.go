@@ -52,10 +52,9 @@ func (a *account) advance(unix int64) {
 	if a.day.has(unix) {
 		return
 	}
-	if d := dayOf(unix, a.nextZone); d.label > a.day.label || d.label < a.day.label-1 {
+	// The same label again: the zone has changed, and the day, which goes on, with it.
+	if d := dayOf(unix, a.nextZone); d.label != a.day.label-1 {
 		a.zone, a.day = a.nextZone, d
-	} else if d.label == a.day.label {
-		a.zone, a.day = a.nextZone, d // the zone has changed and the day with it, which goes on
 	}
 }
 

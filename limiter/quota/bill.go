@@ -31,15 +31,10 @@ func (c *Charge) Daily() bool {
 	return c.Kind == limiter.KindPerDay || c.Kind == limiter.KindAuthPerDay
 }
 
-// IsMoney tells limits of money, in Micros, from those of requests.
-func IsMoney(kind limiter.Kind) bool {
-	return kind == limiter.KindWallet || kind == limiter.KindWalletAmount
-}
-
 // cost is what a request of that price is charged; 0: nothing.
 func (c *Charge) cost(price Micros) int64 {
 	switch {
-	case IsMoney(c.Kind):
+	case c.Kind.IsMoney():
 		return int64(price)
 	case c.Paid && price == 0:
 		return 0
@@ -92,7 +87,7 @@ func (b *Book) Bill(id BillID, account string, zone *time.Location, charges []Ch
 	if bill == nil || !bill.has(charges) {
 		bill = &Bill{account: a, items: make([]item, len(charges))}
 		for i := range charges {
-			bill.items[i] = item{Charge: charges[i], daily: charges[i].Daily(), priced: IsMoney(charges[i].Kind)}
+			bill.items[i] = item{Charge: charges[i], daily: charges[i].Daily(), priced: charges[i].Kind.IsMoney()}
 		}
 		if id != (BillID{}) {
 			a.dropBills()

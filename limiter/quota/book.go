@@ -64,7 +64,6 @@ type Book struct {
 
 	duesMu sync.Mutex
 	dues   map[int64][]*counter // by the second at which to look at them
-	looked int64                // the last second that was
 }
 
 // patience is how long a request waits for the ledger: Envoy waits for 200 ms by
@@ -84,16 +83,12 @@ func NewBook(c Config) (*Book, error) {
 	}
 	b := &Book{Config: c, epoch: c.Now(), accounts: map[string]*account{}, dues: map[int64][]*counter{}}
 	b.queue.wake = make(chan struct{}, 1)
-	b.looked = b.unix(b.epoch)
 	if _, err := io.ReadFull(c.Random, b.process[:]); err != nil {
 		return nil, fmt.Errorf("name the process: %w", err)
 	}
 	b.rand = rand.New(rand.NewPCG(binary.BigEndian.Uint64(b.process[:8]), binary.BigEndian.Uint64(b.process[8:])))
 	return b, nil
 }
-
-// Process names this process in the ledger.
-func (b *Book) Process() ProcessID { return b.process }
 
 // Away reports whether the ledger does not answer.
 func (b *Book) Away() bool { return b.away.Load() }

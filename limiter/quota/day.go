@@ -11,6 +11,9 @@ type day struct {
 // has reports whether a time lies in the day.
 func (d day) has(unix int64) bool { return unix >= d.begins && unix < d.ends }
 
+// length is 24 hours, but where the clocks change.
+func (d day) length() time.Duration { return time.Duration(d.ends-d.begins) * time.Second }
+
 // dayOf returns the day of a zone in which a time lies.
 func dayOf(unix int64, zone *time.Location) day {
 	year, month, date := time.Unix(unix, 0).In(zone).Date()

@@ -11,10 +11,11 @@ import (
 // Detail is where a subject stands with one limit, for people.
 type Detail struct {
 	Charge
-	Limit int64 // in force; it may be newer than that of the charge
-	Used  int64 // as far as is known here: by this process, and what others have told
-	Left  int64 // for this process and everybody
-	Reset time.Time
+	Limit int64     // in force; it may be newer than that of the charge
+	Used  int64     // as far as is known here: by this process, and what others have told
+	Left  int64     // for this process and everybody
+	Reset time.Time // of a limit of the day, and how long the day is
+	Day   time.Duration
 	// Leases that are open, what they hold beyond Used, and how much of that is in
 	// leases of processes that died or cannot reach the ledger.
 	Leases           int
@@ -60,7 +61,7 @@ func (it *item) detail(a *account, cell CellID, u Usage) Detail {
 	}
 	d.Left = max(0, d.Left)
 	if it.Daily() {
-		d.Reset = time.Unix(a.day.ends, 0).In(a.zone)
+		d.Reset, d.Day = time.Unix(a.day.ends, 0).In(a.zone), a.day.length()
 	}
 	return d
 }
@@ -83,7 +84,7 @@ func (b *Book) Look(ctx context.Context, r *Request, bill *Bill, res *limiter.Re
 		}
 		s := limiter.Standing{Plan: d.Plan, Kind: d.Kind, Limit: d.Limit, Remaining: d.Left, Near: d.Near, Refused: d.Left < cost}
 		if d.Daily() {
-			s.Window, s.Reset = bill.dayLength(), d.Reset.Sub(r.Now)
+			s.Window, s.Reset = d.Day, d.Reset.Sub(r.Now)
 		}
 		res.Add(s)
 		switch {
@@ -99,12 +100,6 @@ func (b *Book) Look(ctx context.Context, r *Request, bill *Bill, res *limiter.Re
 		}
 	}
 	return nil
-}
-
-func (bill *Bill) dayLength() time.Duration {
-	bill.account.mu.Lock()
-	defer bill.account.mu.Unlock()
-	return time.Duration(bill.account.day.ends-bill.account.day.begins) * time.Second
 }
 
 // Held is what all leases here have left, by kind of limit.

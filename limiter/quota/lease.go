@@ -62,9 +62,6 @@ func (l *lease) move(b *Book) Move {
 	return m
 }
 
-// spend takes units, beyond what is left where nothing is refused for want of it.
-func (l *lease) spend(units int64) { l.spent += units }
-
 // note adds a request to its line. There are few: one for each hour, route and price.
 // A lease never goes back to an hour before, should the clock be set back: its line of
 // that hour may have been told and forgotten.

@@ -39,10 +39,7 @@ func (b *Book) Run(ctx context.Context) {
 				pause = leastPause
 				continue
 			}
-			select {
-			case <-ctx.Done():
-			case <-time.After(pause):
-			}
+			rest(ctx, pause)
 			pause = min(2*pause, mostPause)
 		}
 	}
@@ -74,13 +71,18 @@ func (b *Book) Close(ctx context.Context) (stranded int) {
 	b.accountsMu.RUnlock()
 	for b.queue.len() > 0 && ctx.Err() == nil {
 		if !b.work(ctx) {
-			select {
-			case <-ctx.Done():
-			case <-time.After(leastPause):
-			}
+			rest(ctx, leastPause)
 		}
 	}
 	return b.queue.len()
+}
+
+// rest waits after a failure.
+func rest(ctx context.Context, pause time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(pause):
+	}
 }
 
 // work sends one batch to the ledger and reports whether it has answered.

@@ -196,7 +196,7 @@ func (b *Book) charge(bill *Bill, r *Request, now, unix int64, states *[maxItems
 			continue
 		}
 		c, l, cost := it.counter, it.counter.lease, it.cost(r.Price)
-		l.spend(cost)
+		l.spent += cost // also beyond what is left, where nothing is refused for want of it
 		c.units += cost
 		c.lastUse = now
 		if it.Lines {
@@ -239,7 +239,7 @@ func (b *Book) Refund(r *Request, bill *Bill) {
 		if c == nil || c.gone || it.daily && c.lease.window.label != a.day.label {
 			continue // the day is over, or nobody has used it for a minute
 		}
-		c.lease.spend(-it.cost(r.Price))
+		c.lease.spent -= it.cost(r.Price)
 	}
 }
 
@@ -254,7 +254,7 @@ func (it *item) stand(millis int64, refused bool, res *limiter.Result) {
 	s.Plan, s.Kind, s.Refused, s.Near, s.Limit, s.Remaining = it.Plan, it.Kind, refused, it.Near, c.limit, c.remaining()
 	if it.daily {
 		d := &c.account.day
-		s.Window = time.Duration(d.ends-d.begins) * time.Second
+		s.Window = d.length()
 		s.Reset = time.Duration(d.ends*1000-millis) * time.Millisecond
 	}
 	if refused && !it.Shadow {
