@@ -63,23 +63,19 @@ func oneAccount(ctx context.Context, q querier, name string) (*tokens.Account, e
 }
 
 func queryAccounts(ctx context.Context, q querier, where string, args ...any) ([]*tokens.Account, error) {
-	rows, err := q.QueryContext(ctx, `SELECT name, zone, created_at, credit, credit_rev FROM accounts `+where, args...)
-	if err != nil {
-		return nil, fmt.Errorf("read accounts: %w", err)
-	}
-	defer rows.Close()
 	var accounts []*tokens.Account
-	for rows.Next() {
+	err := eachRow(ctx, q, "accounts", `SELECT name, zone, created_at, credit, credit_rev FROM accounts `+where, args, func(rows *sql.Rows) error {
 		var a tokens.Account
 		var created int64
 		if err := rows.Scan(&a.Name, &a.Zone, &created, &a.Credit, &a.CreditRev); err != nil {
-			return nil, fmt.Errorf("read accounts: %w", err)
+			return err
 		}
 		a.CreatedAt = timeOf(created)
 		accounts = append(accounts, &a)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("read accounts: %w", err)
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
 	return accounts, nil
 }

@@ -103,22 +103,18 @@ func (db *DB) ListMoves(ctx context.Context) ([]*tokens.Move, error) {
 }
 
 func queryAPIKeys(ctx context.Context, q querier, where string, args ...any) ([]*tokens.APIKey, error) {
-	rows, err := q.QueryContext(ctx, `SELECT id, hash, name, account, plan, environment, scopes, trusted_ips, apis, created_at, expires_at FROM api_keys `+where, args...)
-	if err != nil {
-		return nil, fmt.Errorf("read API keys: %w", err)
-	}
-	defer rows.Close()
 	var keys []*tokens.APIKey
 	shared := newTexts()
-	for rows.Next() {
+	err := eachRow(ctx, q, "API keys", `SELECT id, hash, name, account, plan, environment, scopes, trusted_ips, apis, created_at, expires_at FROM api_keys `+where, args, func(rows *sql.Rows) error {
 		k, err := scanAPIKey(rows, shared)
 		if err != nil {
-			return nil, fmt.Errorf("read API keys: %w", err)
+			return err
 		}
 		keys = append(keys, k)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("read API keys: %w", err)
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
 	return keys, nil
 }
@@ -149,23 +145,19 @@ func scanAPIKey(rows *sql.Rows, shared *texts) (*tokens.APIKey, error) {
 }
 
 func queryMoves(ctx context.Context, q querier, where string, args ...any) ([]*tokens.Move, error) {
-	rows, err := q.QueryContext(ctx, `SELECT account, api, client, at FROM moves `+where, args...)
-	if err != nil {
-		return nil, fmt.Errorf("read moves: %w", err)
-	}
-	defer rows.Close()
 	var moves []*tokens.Move
-	for rows.Next() {
+	err := eachRow(ctx, q, "moves", `SELECT account, api, client, at FROM moves `+where, args, func(rows *sql.Rows) error {
 		var m tokens.Move
 		var at int64
 		if err := rows.Scan(&m.Account, &m.API, &m.Client, &at); err != nil {
-			return nil, fmt.Errorf("read moves: %w", err)
+			return err
 		}
 		m.At = timeOf(at)
 		moves = append(moves, &m)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("read moves: %w", err)
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
 	return moves, nil
 }

@@ -207,21 +207,17 @@ func absent[R any](ids []string) map[string]*R {
 
 // changedIDs returns what changed, by kind.
 func changedIDs(ctx context.Context, tx *sql.Tx, after int64) (map[string][]string, error) {
-	rows, err := tx.QueryContext(ctx, `SELECT DISTINCT kind, id FROM changes WHERE seq > ?`, after)
-	if err != nil {
-		return nil, fmt.Errorf("read the changes: %w", err)
-	}
-	defer rows.Close()
 	ids := map[string][]string{}
-	for rows.Next() {
+	err := eachRow(ctx, tx, "the changes", `SELECT DISTINCT kind, id FROM changes WHERE seq > ?`, []any{after}, func(rows *sql.Rows) error {
 		var kind, id string
 		if err := rows.Scan(&kind, &id); err != nil {
-			return nil, fmt.Errorf("read the changes: %w", err)
+			return err
 		}
 		ids[kind] = append(ids[kind], id)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("read the changes: %w", err)
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
 	return ids, nil
 }

@@ -177,24 +177,20 @@ func oneClient(ctx context.Context, q querier, name, where string, args ...any) 
 }
 
 func queryClients(ctx context.Context, q querier, where string, args ...any) ([]*tokens.Client, error) {
-	rows, err := q.QueryContext(ctx, `SELECT id, name, coalesce(alias, ''), account, plan, environment, scopes, trusted_ips,
-		token_ttl, format, refresh, suspended, generation, ended, created_at FROM clients `+where, args...)
-	if err != nil {
-		return nil, fmt.Errorf("read clients: %w", err)
-	}
-	defer rows.Close()
 	var clients []*tokens.Client
 	byID, shared := map[string]*tokens.Client{}, newTexts()
-	for rows.Next() {
+	err := eachRow(ctx, q, "clients", `SELECT id, name, coalesce(alias, ''), account, plan, environment, scopes, trusted_ips,
+		token_ttl, format, refresh, suspended, generation, ended, created_at FROM clients `+where, args, func(rows *sql.Rows) error {
 		c, err := scanClient(rows, shared)
 		if err != nil {
-			return nil, fmt.Errorf("read clients: %w", err)
+			return err
 		}
 		clients = append(clients, c)
 		byID[c.ID] = c
-	}
-	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("read clients: %w", err)
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
 	if len(clients) == 0 {
 		return nil, nil

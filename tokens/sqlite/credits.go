@@ -70,23 +70,19 @@ func (db *DB) ListCredits(ctx context.Context, account string, after *tokens.Cre
 }
 
 func queryCredits(ctx context.Context, q querier, where string, args ...any) ([]*tokens.Credit, error) {
-	rows, err := q.QueryContext(ctx, `SELECT account, id, amount, what, at FROM wallet_credits `+where, args...)
-	if err != nil {
-		return nil, fmt.Errorf("read credits: %w", err)
-	}
-	defer rows.Close()
 	var credits []*tokens.Credit
-	for rows.Next() {
+	err := eachRow(ctx, q, "credits", `SELECT account, id, amount, what, at FROM wallet_credits `+where, args, func(rows *sql.Rows) error {
 		var c tokens.Credit
 		var at int64
 		if err := rows.Scan(&c.Account, &c.ID, &c.Amount, &c.What, &at); err != nil {
-			return nil, fmt.Errorf("read credits: %w", err)
+			return err
 		}
 		c.At = timeOf(at)
 		credits = append(credits, &c)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("read credits: %w", err)
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
 	return credits, nil
 }

@@ -142,38 +142,28 @@ func oneFamily(ctx context.Context, q querier, id string) (*tokens.Family, error
 }
 
 func queryFamilies(ctx context.Context, q querier, where string, args ...any) ([]*tokens.Family, error) {
-	rows, err := q.QueryContext(ctx, `SELECT id, client, generation, scopes, audience, counter, created_at, rotated_at, idle_until,
-		expires_at, ended_at, tokens_until FROM families `+where, args...)
-	if err != nil {
-		return nil, fmt.Errorf("read refresh families: %w", err)
-	}
-	defer rows.Close()
 	var families []*tokens.Family
-	for rows.Next() {
+	err := eachRow(ctx, q, "refresh families", `SELECT id, client, generation, scopes, audience, counter, created_at, rotated_at, idle_until,
+		expires_at, ended_at, tokens_until FROM families `+where, args, func(rows *sql.Rows) error {
 		var f tokens.Family
 		var scopes string
 		var created, rotated, idle, expires, ended, last int64
 		if err := rows.Scan(&f.ID, &f.Client, &f.Generation, &scopes, &f.Audience, &f.Counter, &created, &rotated, &idle, &expires, &ended, &last); err != nil {
-			return nil, fmt.Errorf("read refresh families: %w", err)
+			return err
 		}
 		f.Scopes = strings.Fields(scopes)
 		f.CreatedAt, f.RotatedAt, f.IdleUntil = timeOf(created), timeOf(rotated), timeOf(idle)
 		f.ExpiresAt, f.EndedAt, f.TokensUntil = timeOf(expires), timeOf(ended), timeOf(last)
 		families = append(families, &f)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("read refresh families: %w", err)
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
 	return families, nil
 }
 
 func queryGrants(ctx context.Context, q querier, where string, args ...any) ([]*tokens.Grant, error) {
-	rows, err := q.QueryContext(ctx, `SELECT id, client, hash, family, generation, scopes, audience, created_at, expires_at, revoked_at,
-		name, trusted_ips, total_requests, paid_requests, per_minute, per_day, wallet_amount, limits_rev FROM grants `+where, args...)
-	if err != nil {
-		return nil, fmt.Errorf("read tokens: %w", err)
-	}
-	defer rows.Close()
 	var grants []*tokens.Grant
 	shared := newTexts()
 	var scopes, trusted string
@@ -181,11 +171,12 @@ func queryGrants(ctx context.Context, q querier, where string, args ...any) ([]*
 	var created, expires, revoked int64
 	var terms tokens.Terms
 	limits := &terms.Limits
-	for rows.Next() {
+	err := eachRow(ctx, q, "tokens", `SELECT id, client, hash, family, generation, scopes, audience, created_at, expires_at, revoked_at,
+		name, trusted_ips, total_requests, paid_requests, per_minute, per_day, wallet_amount, limits_rev FROM grants `+where, args, func(rows *sql.Rows) error {
 		var g tokens.Grant
 		if err := rows.Scan(&g.ID, &g.Client, &hash, &g.Family, &g.Generation, &scopes, &g.Audience, &created, &expires, &revoked,
 			&terms.Name, &trusted, &limits.TotalRequests, &limits.PaidRequests, &limits.PerMinute, &limits.PerDay, &limits.WalletAmount, &terms.LimitsRev); err != nil {
-			return nil, fmt.Errorf("read tokens: %w", err)
+			return err
 		}
 		if len(hash) == sha256.Size {
 			g.Hash = [sha256.Size]byte(hash)
@@ -194,15 +185,17 @@ func queryGrants(ctx context.Context, q querier, where string, args ...any) ([]*
 		g.CreatedAt, g.ExpiresAt, g.RevokedAt = timeOf(created), timeOf(expires), timeOf(revoked)
 		if terms.Name != "" || trusted != "" || terms.LimitsRev != 0 {
 			own := terms
+			var err error
 			if own.TrustedIPs, err = scanList(trusted); err != nil {
-				return nil, fmt.Errorf("token %s: %w", g.ID, err)
+				return fmt.Errorf("token %s: %w", g.ID, err)
 			}
 			g.Terms = &own
 		}
 		grants = append(grants, &g)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("read tokens: %w", err)
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
 	return grants, nil
 }

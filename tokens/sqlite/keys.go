@@ -126,28 +126,24 @@ func (db *DB) outlive(ctx context.Context, tx *sql.Tx, until string, arg int64) 
 }
 
 func (db *DB) signingKeys(ctx context.Context, q querier) ([]*tokens.SigningKey, error) {
-	rows, err := q.QueryContext(ctx, `SELECT id, alg, sealed, created_at, signs_from, verifies_until FROM signing_keys ORDER BY seq DESC`)
-	if err != nil {
-		return nil, fmt.Errorf("read the signing keys: %w", err)
-	}
-	defer rows.Close()
 	var keys []*tokens.SigningKey
-	for rows.Next() {
+	err := eachRow(ctx, q, "the signing keys", `SELECT id, alg, sealed, created_at, signs_from, verifies_until FROM signing_keys ORDER BY seq DESC`, nil, func(rows *sql.Rows) error {
 		var id, alg string
 		var sealed []byte
 		var created, from, until int64
 		if err := rows.Scan(&id, &alg, &sealed, &created, &from, &until); err != nil {
-			return nil, fmt.Errorf("read the signing keys: %w", err)
+			return err
 		}
 		key, err := db.open(id, alg, sealed, timeOf(created))
 		if err != nil {
-			return nil, fmt.Errorf("read the signing keys: %w", err)
+			return err
 		}
 		key.SignsFrom, key.VerifiesUntil = timeOf(from), timeOf(until)
 		keys = append(keys, key)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("read the signing keys: %w", err)
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
 	return keys, nil
 }

@@ -51,21 +51,17 @@ func (l *Ledger) Lines(ctx context.Context, account string, after *quota.Line, l
 	if after == nil {
 		after = &quota.Line{Hour: math.MaxInt64}
 	}
-	rows, err := l.db.reader.QueryContext(ctx, queryLines, account, after.Hour, after.What, after.Price, max(0, limit))
-	if err != nil {
-		return nil, fmt.Errorf("read what was spent from a wallet: %w", err)
-	}
-	defer rows.Close()
 	var lines []quota.Line
-	for rows.Next() {
+	err := eachRow(ctx, l.db.reader, "what was spent from a wallet", queryLines, []any{account, after.Hour, after.What, after.Price, max(0, limit)}, func(rows *sql.Rows) error {
 		line := quota.Line{Account: account}
 		if err := rows.Scan(&line.Hour, &line.What, &line.Price, &line.Spent, &line.Count); err != nil {
-			return nil, fmt.Errorf("read what was spent from a wallet: %w", err)
+			return err
 		}
 		lines = append(lines, line)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("read what was spent from a wallet: %w", err)
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
 	return lines, nil
 }
@@ -75,25 +71,21 @@ func (l *Ledger) Lines(ctx context.Context, account string, after *quota.Line, l
 // reach this store. What days gone by have left is not in it.
 func (l *Ledger) Stranded(ctx context.Context) (map[limiter.Kind]int64, error) {
 	now := l.db.now()
-	rows, err := l.db.reader.QueryContext(ctx, `SELECT l.cell, l.granted - l.spent FROM quota_leases l JOIN quota_cells c ON c.id = l.cell
-		WHERE l.closed = 0 AND l.seen <= ? AND (c.ends = 0 OR c.ends > ?)`, now.Add(-quota.StrandedAfter).UnixMilli(), now.Unix())
-	if err != nil {
-		return nil, fmt.Errorf("read what is stranded: %w", err)
-	}
-	defer rows.Close()
 	stranded := map[limiter.Kind]int64{}
 	var cell sql.RawBytes
 	var units int64
-	for rows.Next() {
+	err := eachRow(ctx, l.db.reader, "what is stranded", `SELECT l.cell, l.granted - l.spent FROM quota_leases l JOIN quota_cells c ON c.id = l.cell
+		WHERE l.closed = 0 AND l.seen <= ? AND (c.ends = 0 OR c.ends > ?)`, []any{now.Add(-quota.StrandedAfter).UnixMilli(), now.Unix()}, func(rows *sql.Rows) error {
 		if err := rows.Scan(&cell, &units); err != nil {
-			return nil, fmt.Errorf("read what is stranded: %w", err)
+			return err
 		}
 		if len(cell) > 0 {
 			stranded[limiter.Kind(cell[0])] += units
 		}
-	}
-	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("read what is stranded: %w", err)
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
 	return stranded, nil
 }

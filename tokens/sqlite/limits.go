@@ -89,17 +89,12 @@ func (db *DB) LimitRevisions(ctx context.Context, limits map[string]int64) (map[
 // compareLimits returns the stored revisions of limits, and the names of those that are
 // new or have another value than the stored one.
 func compareLimits(ctx context.Context, q querier, limits map[string]int64) (revisions map[string]int64, changed []string, err error) {
-	rows, err := q.QueryContext(ctx, `SELECT name, value, rev FROM limit_revisions`)
-	if err != nil {
-		return nil, nil, fmt.Errorf("read the revisions of limits: %w", err)
-	}
-	defer rows.Close()
 	revisions = make(map[string]int64, len(limits))
-	for rows.Next() {
+	err = eachRow(ctx, q, "the revisions of limits", `SELECT name, value, rev FROM limit_revisions`, nil, func(rows *sql.Rows) error {
 		var name string
 		var value, rev int64
 		if err := rows.Scan(&name, &value, &rev); err != nil {
-			return nil, nil, fmt.Errorf("read the revisions of limits: %w", err)
+			return err
 		}
 		wanted, asked := limits[name]
 		if asked {
@@ -108,9 +103,10 @@ func compareLimits(ctx context.Context, q querier, limits map[string]int64) (rev
 		if asked && wanted != value {
 			changed = append(changed, name)
 		}
-	}
-	if err := rows.Err(); err != nil {
-		return nil, nil, fmt.Errorf("read the revisions of limits: %w", err)
+		return nil
+	})
+	if err != nil {
+		return nil, nil, err
 	}
 	for name := range limits {
 		if revisions[name] == 0 {

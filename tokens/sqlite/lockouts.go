@@ -53,26 +53,22 @@ func (db *DB) ListLockouts(ctx context.Context) ([]*tokens.Lockout, error) {
 const notOver = `WHERE until > ?`
 
 func queryLockouts(ctx context.Context, q querier, where string, args ...any) ([]*tokens.Lockout, error) {
-	rows, err := q.QueryContext(ctx, `SELECT issuer, token, client, account, plan, since, until FROM lockouts `+where, args...)
-	if err != nil {
-		return nil, fmt.Errorf("read lockouts: %w", err)
-	}
-	defer rows.Close()
 	var lockouts []*tokens.Lockout
 	shared := newTexts()
-	for rows.Next() {
+	err := eachRow(ctx, q, "lockouts", `SELECT issuer, token, client, account, plan, since, until FROM lockouts `+where, args, func(rows *sql.Rows) error {
 		var l tokens.Lockout
 		var since, until int64
 		if err := rows.Scan(&l.Issuer, &l.Token, &l.Client, &l.Account, &l.Plan, &since, &until); err != nil {
-			return nil, fmt.Errorf("read lockouts: %w", err)
+			return err
 		}
 		l.Issuer, l.Client = shared.word(l.Issuer), shared.word(l.Client)
 		l.Account, l.Plan = shared.word(l.Account), shared.word(l.Plan)
 		l.Since, l.Until = timeOf(since), timeOf(until)
 		lockouts = append(lockouts, &l)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("read lockouts: %w", err)
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
 	return lockouts, nil
 }

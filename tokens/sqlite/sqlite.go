@@ -205,3 +205,22 @@ func hasCode(err error, codes ...int) bool {
 	}
 	return false
 }
+
+// eachRow runs a query, and f for every row of its answer. what it reads stands in its
+// errors.
+func eachRow(ctx context.Context, q querier, what, query string, args []any, f func(*sql.Rows) error) error {
+	rows, err := q.QueryContext(ctx, query, args...)
+	if err != nil {
+		return fmt.Errorf("read %s: %w", what, err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := f(rows); err != nil {
+			return fmt.Errorf("read %s: %w", what, err)
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return fmt.Errorf("read %s: %w", what, err)
+	}
+	return nil
+}
