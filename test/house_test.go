@@ -27,9 +27,11 @@ const module = "github.com/tollgate-authz/tollgate/"
 var mayImport = map[string][]string{
 	"authz":                    {"authz/deny", "authz/route", "limiter", "limiter/quota", "tokens"},
 	"authz/deny":               {},
-	"authz/extauthz":           {"authz", "authz/deny", "limiter", "tokens"},
+	"authz/decisions":          {},
+	"authz/extauthz":           {"authz", "authz/decisions", "authz/deny", "authz/stats", "limiter", "tokens"},
 	"authz/route":              {},
-	"cmd/tollgate":             {"authz", "authz/deny", "authz/extauthz", "authz/route", "cmd/tollgate/config", "envoy", "limiter", "limiter/quota", "tokens", "tokens/endpoint", "tokens/sqlite"},
+	"authz/stats":              {"limiter/quota"},
+	"cmd/tollgate":             {"authz", "authz/decisions", "authz/deny", "authz/extauthz", "authz/route", "authz/stats", "cmd/tollgate/config", "envoy", "limiter", "limiter/quota", "tokens", "tokens/endpoint", "tokens/sqlite"},
 	"cmd/tollgate/config":      {"authz/route", "limiter/quota", "tokens"},
 	"envoy":                    {},
 	"limiter":                  {},
@@ -38,8 +40,8 @@ var mayImport = map[string][]string{
 	"proto/tollgate/v1":        {},
 	"tokens":                   {"limiter/quota", "tokens/strictjson"},
 	"tokens/endpoint":          {"limiter", "limiter/quota", "tokens", "tokens/strictjson"},
-	"tokens/sqlite":            {"limiter", "limiter/quota", "tokens"},
-	"tokens/storetest":         {"limiter/quota", "tokens"},
+	"tokens/sqlite":            {"authz/stats", "limiter", "limiter/quota", "tokens"},
+	"tokens/storetest":         {"authz/stats", "limiter/quota", "tokens"},
 	"tokens/strictjson":        {},
 }
 
