@@ -2,15 +2,19 @@ package authz
 
 import (
 	"math/rand/v2"
+	"net/netip"
+	"time"
 
 	"github.com/tollgate-authz/tollgate/authz/deny"
 	"github.com/tollgate-authz/tollgate/limiter"
+	"github.com/tollgate-authz/tollgate/limiter/quota"
 	"github.com/tollgate-authz/tollgate/tokens"
 )
 
 // Decision is the gate's answer. The zero Decision refuses.
 type Decision struct {
 	ID      ID
+	At      time.Time // when the gate was asked; zero when it was not
 	Allowed bool
 	Reason  *deny.Reason // why not; nil is our own fault
 	Cause   error        // for the operator, never for the caller
@@ -18,7 +22,9 @@ type Decision struct {
 
 	Identity *tokens.Identity // whom the token speaks for; nil before it was verified
 	Route    *Route           // nil when none matches
+	Domain   string           // host pattern of the policy that matches; empty: none does
 	Limits   limiter.Result   // where the caller stands; empty before the limits were looked at
+	Source   netip.Addr       // where the request comes from, as the gate judges by it
 
 	// For www-authenticate: what the caller did wrong.
 	TokenSent   bool
@@ -44,6 +50,14 @@ func (d *Decision) Environment() tokens.Environment {
 		return d.Identity.Environment()
 	}
 	return d.environment
+}
+
+// Price is what the request costs when it is allowed.
+func (d *Decision) Price() quota.Micros {
+	if d.Route == nil || d.Identity == nil || d.Identity.Environment() != tokens.Production { // what is tried in the sandbox costs nothing (row O7)
+		return 0
+	}
+	return d.Route.Price
 }
 
 // LimitName is a limit's name, as headers have it: of a route's own plan with the

@@ -44,10 +44,11 @@ func (c *check) saw(step string) string {
 	case "token":
 		return c.sawToken()
 	case "expiry":
-		if c.token.Expires.IsZero() {
+		expires := c.Identity.Expires()
+		if expires.IsZero() {
 			return "it does not expire"
 		}
-		return fmt.Sprintf("exp %s, now %s", c.token.Expires.UTC().Format(time.RFC3339), c.now.UTC().Format(time.RFC3339))
+		return fmt.Sprintf("exp %s, now %s", expires.UTC().Format(time.RFC3339), c.now.UTC().Format(time.RFC3339))
 	case "revoked":
 		if c.Identity.Account() == "" {
 			return fmt.Sprintf("client %s is not registered", c.token.ClientID)
@@ -89,7 +90,7 @@ func (c *check) sawSource() string {
 	if lists == "" {
 		lists = ", no list of trusted ranges"
 	}
-	return fmt.Sprintf("source %s%s", c.source(c.policy.TrustedHops), lists)
+	return fmt.Sprintf("source %s%s", c.Source, lists)
 }
 
 func (c *check) sawScope() string {

@@ -111,10 +111,14 @@ func (g *Gate) Check(ctx context.Context, req Request) Decision {
 	return c.Decision
 }
 
+// Steps are the names of judge's steps, in their order. An open API has only the first.
+var Steps = [...]string{"path", "credential", "token", "expiry", "revoked", "source", "scope", "lockout", "limits"}
+
 // judge runs the steps. A request is allowed only by coming to the end of the
 // list, or by an API that asks for nothing.
 func (g *Gate) judge(ctx context.Context, c *check) {
 	defer c.recoverPanic()
+	c.At, c.Source = c.now, c.source(c.policy.TrustedHops)
 	g.findRoute(c)
 	switch { // the cases run in order; the first objection ends the check
 	case c.ends("path", requirePlainPath(c)):
@@ -168,6 +172,9 @@ var ErrPanic = errors.New("panic")
 // accepted and what may stand in the path.
 func (g *Gate) findRoute(c *check) {
 	c.match = c.policy.match(&c.Request)
+	if c.match.host != nil {
+		c.Domain = c.match.host.pattern
+	}
 	c.Route, c.environment, c.HideToken = c.match.route, c.match.environment, c.match.hidesToken()
 	if takes := c.match.takes(); takes != nil {
 		c.HideKeys, c.KeysOnly = takes.keys, !takes.bearer && len(takes.keys) > 0
@@ -228,15 +235,15 @@ func (g *Gate) find(ctx context.Context, c *check) (*tokens.Token, error) {
 // rejectExpired comes before rejectRevoked: an expired token is R5, revoked or
 // not.
 func rejectExpired(c *check) error {
-	if c.token.Expired(c.now) {
-		return deny.Expired.Because("expired at %s", c.token.Expires.UTC().Format(time.RFC3339))
+	if c.Identity.Expired(c.now) {
+		return deny.Expired.Because("expired at %s", c.Identity.Expires().UTC().Format(time.RFC3339))
 	}
 	return nil
 }
 
 func rejectRevoked(c *check) error {
-	if c.Identity.Ended != nil {
-		return deny.InvalidToken.Because("%w", c.Identity.Ended)
+	if err := c.Identity.EndedBy(c.now); err != nil {
+		return deny.InvalidToken.Because("%w", err)
 	}
 	return nil
 }
@@ -248,12 +255,11 @@ func requireSource(c *check) error {
 	if len(client)+len(token) == 0 {
 		return nil
 	}
-	source := c.source(c.policy.TrustedHops)
 	switch {
-	case !tokens.Trusts(client, source):
-		return deny.Restricted.Because("source %s is in none of the client's trusted ranges", source)
-	case !tokens.Trusts(token, source):
-		return deny.Restricted.Because("source %s is in none of the token's trusted ranges", source)
+	case !tokens.Trusts(client, c.Source):
+		return deny.Restricted.Because("source %s is in none of the client's trusted ranges", c.Source)
+	case !tokens.Trusts(token, c.Source):
+		return deny.Restricted.Because("source %s is in none of the token's trusted ranges", c.Source)
 	}
 	return nil
 }

@@ -441,9 +441,19 @@ func TestExplainTellsEveryStepAndSpendsNothing(t *testing.T) {
 	bearer := w.token(t, "contacts:read")
 	for range 30 { // three times the burst
 		d, steps := w.gate.Explain(t.Context(), get("/v1/contacts/7", bearer))
-		if d.Refusal() != nil || len(steps) != 9 {
+		if d.Refusal() != nil || len(steps) != len(Steps) {
 			t.Fatalf("refusal %v, steps %+v; want allowed after 9 steps", d.Refusal(), steps)
 		}
+		for i, s := range steps {
+			if s.Name != Steps[i] {
+				t.Errorf("step %d is %s, and Steps says %s", i, s.Name, Steps[i])
+			}
+		}
+	}
+	open := get("/", "")
+	open.Host = "www.example.com"
+	if _, steps := w.gate.Explain(t.Context(), open); len(steps) != 1 || steps[0].Name != Steps[0] {
+		t.Errorf("an open API: steps %+v, want the first of Steps alone", steps)
 	}
 	_, steps := w.gate.Explain(t.Context(), get("/v1/secret", bearer))
 	last := steps[len(steps)-1]

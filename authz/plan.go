@@ -155,7 +155,12 @@ func (p *Policy) charges(id *tokens.Identity, plan, route *Plan) (bill quota.Bil
 	return quota.NewBillID(names...), list
 }
 
-// ownCharges are the limits of the token itself.
+// OwnCharges are the limits of the token itself that a ledger keeps.
+func OwnCharges(id *tokens.Identity) []quota.Charge { return ownCharges(id, 0) }
+
+// OwnMinute is the per_minute of the token itself, nil where it has none.
+func OwnMinute(id *tokens.Identity) *limiter.Plan { return ownMinute(id, 0) }
+
 func ownCharges(id *tokens.Identity, warnAt float64) (list []quota.Charge) {
 	limits, rev := id.Limits()
 	for _, l := range []struct {

@@ -88,6 +88,7 @@ type hostRoute struct {
 
 // hostPolicy is what a host says of a request whose route is unknown.
 type hostPolicy struct {
+	pattern     string
 	environment tokens.Environment
 	audiences   []string // of its APIs, so that a missing route looks like a forbidden one
 	hidesToken  bool     // one of its APIs does not forward the credential
@@ -164,6 +165,7 @@ func (p *Policy) describeHosts() (faults []error) {
 	p.hosts = make([]hostPolicy, len(p.table.Hosts()))
 	for i, pattern := range p.table.Hosts() {
 		h := &p.hosts[i]
+		h.pattern = pattern
 		var owner *API
 		for _, env := range []tokens.Environment{tokens.Production, tokens.Sandbox} {
 			for _, api := range p.APIs {

@@ -141,11 +141,7 @@ func (g *Gate) spend(ctx context.Context, c *check) (err error) {
 
 // charged is what a request costs.
 func (g *Gate) charged(c *check) quota.Request {
-	r := quota.Request{Now: c.now, What: c.Route.Label()}
-	if c.Identity.Environment() == tokens.Production { // what is tried in the sandbox costs nothing (row O7)
-		r.Price = c.Route.Price
-	}
-	return r
+	return quota.Request{Now: c.now, What: c.Route.Label(), Price: c.Price()}
 }
 
 // refusing names the limits that refuse.

@@ -105,7 +105,7 @@ func TestI5_APIKeyIsWhoItSays(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if token.Expired(start) || !token.Expired(start.Add(time.Hour)) {
+	if token.Identity().Expired(start) || !token.Identity().Expired(start.Add(time.Hour)) {
 		t.Error("it does not expire when it should")
 	}
 	id := token.Identity()

@@ -42,20 +42,29 @@ type Origin struct {
 	// record is not known, the token is refused: not to have heard of limits and
 	// addresses yet must not mean that there are none.
 	Recorded bool
+	// Rotation is which of the tokens of its record it is: 0 is the first, and each
+	// rotation makes the next.
+	Rotation int64
 
 	opaque   bool
 	registry *Registry
 }
 
-// Expired reports whether the token has expired. RFC 7519 section 4.1.4: it is not
-// accepted "on or after" exp.
-func (t *Token) Expired(now time.Time) bool { return !t.Expires.IsZero() && !now.Before(t.Expires) }
+// JTI is the token's name as it stands in it; ID is that of its record, which names
+// every token that has taken the place of another.
+func (t *Token) JTI() string {
+	if t.Origin == nil || t.Rotation == 0 || t.opaque {
+		return t.ID
+	}
+	return t.ID + rotationMark + strconv.FormatInt(t.Rotation, 10)
+}
 
 // Claims of our own, in our own tokens.
 const (
 	claimGeneration = "gen"
 	claimFamily     = "fam"
 	claimRecorded   = "rec"
+	claimRotation   = "rot"
 )
 
 // latest is 9999-12-31T23:59:59Z: past it dates stop being comparable as text
@@ -78,6 +87,10 @@ func (t *Trust) readClaims(v *strictjson.Value, now time.Time) (*Token, error) {
 	token.ClientID = r.text(clientClaim, t.Own)
 	if t.Own {
 		token.Origin = &Origin{Issued: issuedAt, Generation: r.whole(claimGeneration), Family: r.text(claimFamily, false), Recorded: r.flag(claimRecorded)}
+		if v.Get(claimRotation) != nil {
+			token.Rotation = r.whole(claimRotation)
+			token.ID = r.rotated(token.ID, token.Rotation)
+		}
 	}
 	token.Scopes = r.scopes(scopeClaim)
 	if r.err != nil {
@@ -196,6 +209,19 @@ func (r *claimReader) whole(name string) int64 {
 	}
 	return n
 }
+
+// rotated returns the ID of the record whose token of that number has a jti: each has
+// one of its own (RFC 7519 section 4.1.7), and what they have used is one sum.
+func (r *claimReader) rotated(jti string, rotation int64) string {
+	id, ok := strings.CutSuffix(jti, rotationMark+strconv.FormatInt(rotation, 10))
+	if !ok || id == "" {
+		r.fail("the claims jti and %s do not fit each other", claimRotation)
+	}
+	return id
+}
+
+// rotationMark stands between ID and number in the jti of a rotated token. IDs have none.
+const rotationMark = "."
 
 // flag reads true or false; false when it is absent.
 func (r *claimReader) flag(name string) bool {

@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // Client is one OAuth 2.0 client: a credential and what it may do. A *Client is
@@ -90,7 +91,7 @@ type faults []error
 func (f *faults) add(format string, args ...any) { *f = append(*f, fmt.Errorf(format, args...)) }
 
 func (f *faults) name(name string) {
-	if strings.TrimSpace(name) == "" || len(name) > 200 || hasControl(name) {
+	if strings.TrimSpace(name) == "" || utf8.RuneCountInString(name) > 200 || hasControl(name) {
 		f.add("name %q: 1 to 200 printable characters are needed", name)
 	}
 }

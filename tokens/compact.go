@@ -10,8 +10,11 @@ import (
 )
 
 // Bounds of what is read at all (RFC 8725 section 3.11 asks for such limits).
+// MaxTokenBytes is the longest token that is read.
+const MaxTokenBytes = 8 << 10
+
 const (
-	maxTokenBytes  = 8 << 10
+	maxTokenBytes  = MaxTokenBytes
 	maxHeaderBytes = 1 << 10
 	maxKeyIDBytes  = 128
 	maxDepth       = 32

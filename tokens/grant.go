@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"io"
+	"net/netip"
 	"time"
 )
 
@@ -21,7 +22,89 @@ type Grant struct {
 	CreatedAt  time.Time
 	ExpiresAt  time.Time
 	RevokedAt  time.Time // zero: it was not
+	Deleted    bool      // whoever administers tokens sees it no more; it is revoked too
 	Terms      *Terms    // nil: none of its own
+}
+
+func (g *Grant) livesFrom() time.Time {
+	if g.Terms != nil && !g.Terms.LivesFrom.IsZero() {
+		return g.Terms.LivesFrom
+	}
+	return g.CreatedAt
+}
+
+// TTL is the lifetime that was set for the token last.
+func (g *Grant) TTL() time.Duration { return g.ExpiresAt.Sub(g.livesFrom()) }
+
+// SetTTL gives the token a lifetime from now on.
+func (g *Grant) SetTTL(now time.Time, ttl time.Duration) {
+	g.ExpiresAt = now.Add(ttl)
+	g.own().LivesFrom = now
+}
+
+// own returns the terms to be changed, and makes them where there are none.
+func (g *Grant) own() *Terms {
+	if g.Terms == nil {
+		g.Terms = &Terms{}
+	}
+	return g.Terms
+}
+
+// Limits are the token's own.
+func (g *Grant) Limits() TokenLimits {
+	if g.Terms == nil {
+		return TokenLimits{}
+	}
+	return g.Terms.Limits
+}
+
+// SetLimits gives the token other limits; those that it has already are no edit.
+func (g *Grant) SetLimits(limits TokenLimits) {
+	if g.Limits() != limits {
+		t := g.own()
+		t.Limits, t.LimitsRev = limits, t.LimitsRev+1
+	}
+}
+
+// SetTrustedIPs says where the token may be used from.
+func (g *Grant) SetTrustedIPs(list []netip.Prefix) { g.own().TrustedIPs = list }
+
+// rotation is which of its tokens is in force.
+func (g *Grant) rotation() int64 {
+	if g.Terms == nil {
+		return 0
+	}
+	return g.Terms.Rotation
+}
+
+// rotationOf tells which of the record's opaque tokens has that hash.
+func (g *Grant) rotationOf(hash *[sha256.Size]byte) (rotation int64, ok bool) {
+	switch {
+	case g.Hash == *hash:
+		return g.rotation(), true
+	case g.Terms != nil && g.Terms.OldHash == *hash:
+		return g.rotation() - 1, true
+	}
+	return 0, false
+}
+
+// oldHash is that of its opaque token before the last rotation, nil when there is none
+// that may still work.
+func (g *Grant) oldHash() *[sha256.Size]byte {
+	if g.Terms == nil || g.Terms.OldHash == [sha256.Size]byte{} {
+		return nil
+	}
+	return &g.Terms.OldHash
+}
+
+// clone is a copy that can be changed.
+func (g *Grant) clone() *Grant {
+	c := *g
+	if g.Terms != nil {
+		terms := *g.Terms
+		c.Terms = &terms
+	}
+	return &c
 }
 
 // IsOpaque tells a token that is only known by its hash from a JWT.
@@ -55,6 +138,7 @@ func NewOpaqueToken(format Format, random io.Reader) (token Secret, hash [sha256
 type Family struct {
 	ID         string
 	Client     string // ID
+	Token      string // ID of the recorded token that it rotates; empty: each of its access tokens is one of its own
 	Generation int64  // of the secret that was used last
 	Scopes     []string
 	Audience   string

@@ -19,7 +19,7 @@ type Identity struct {
 	Client    *Client  // the local client as it was then; nil for a foreign token, and for one whose client is gone
 	Key       *APIKey  // of an API key only
 	Grant     *Grant   // what is recorded of an own token; nil for most JWTs
-	Ended     error    // why the credential has ended; nil: it has not
+	Ended     error    // why the credential has ended, for good; see EndedBy
 	Scopes    []string // effective
 	ScopeList string   // Scopes separated by spaces
 
@@ -83,6 +83,8 @@ func (id *Identity) Plan() string {
 // Environment is the one that the token is good for.
 func (id *Identity) Environment() Environment {
 	switch {
+	case id.Client != nil && id.Grant != nil && id.Grant.Terms != nil && id.Grant.Terms.Environment != "":
+		return id.Grant.Terms.Environment
 	case id.Client != nil:
 		return id.Client.Environment
 	case id.Key != nil:
@@ -134,11 +136,14 @@ func (t *Token) Identity() *Identity {
 	}
 	id := &Identity{Token: t, Scopes: t.Scopes, revision: revision}
 	id.Ended = stand(id)
+	if id.overruled() {
+		id.Scopes = id.Grant.Scopes
+	}
 	switch {
 	case id.Client != nil:
 		lost := func(s string) bool { return !slices.Contains(id.Client.Scopes, s) }
-		if slices.ContainsFunc(t.Scopes, lost) {
-			id.Scopes = slices.DeleteFunc(slices.Clone(t.Scopes), lost)
+		if slices.ContainsFunc(id.Scopes, lost) {
+			id.Scopes = slices.DeleteFunc(slices.Clone(id.Scopes), lost)
 		}
 	case id.Key != nil:
 		id.Scopes = id.Key.Scopes
@@ -146,6 +151,44 @@ func (t *Token) Identity() *Identity {
 	id.ScopeList = unique.Make(strings.Join(id.Scopes, " ")).Value()
 	t.view.last.Store(id)
 	return id
+}
+
+// overruled reports whether the token's record says what holds for it, and not what it
+// was made with (contract section 3: a PATCH overrides what the JWT says).
+func (id *Identity) overruled() bool {
+	return id.Grant != nil && id.Token.Origin != nil && id.Token.Recorded
+}
+
+// Expires is when the token expires, with the leeway of its issuer; zero: never.
+func (id *Identity) Expires() time.Time {
+	if id.overruled() && id.Token.Rotation == id.Grant.rotation() {
+		return id.Grant.ExpiresAt
+	}
+	return id.Token.Expires
+}
+
+// TTL is the lifetime that was set for the token last.
+func (id *Identity) TTL() time.Duration {
+	if id.overruled() {
+		return id.Grant.TTL()
+	}
+	return id.Token.Expires.Sub(id.Token.Issued)
+}
+
+// Expired reports whether the token has expired. RFC 7519 section 4.1.4: it is not
+// accepted "on or after" exp.
+func (id *Identity) Expired(now time.Time) bool {
+	expires := id.Expires()
+	return !expires.IsZero() && !now.Before(expires)
+}
+
+// EndedBy returns why the credential has ended at now, nil if it has not. What time
+// alone ends, expiry, it leaves out.
+func (id *Identity) EndedBy(now time.Time) error {
+	if id.Ended == nil && id.overruled() && id.Token.Rotation != id.Grant.rotation() && !now.Before(id.Grant.Terms.OldUntil) {
+		return errTokenRotated
+	}
+	return id.Ended
 }
 
 // HasAll reports whether the identity has every scope asked for.

@@ -35,6 +35,21 @@ func (r *Registry) APIKey(id string) *Token {
 	return r.byHash[keyOf(&k.Hash)]
 }
 
+// ScopesOf returns the scopes that clients of an account have, of all accounts for "".
+func (r *Registry) ScopesOf(account string) map[string]bool {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	has := map[string]bool{}
+	for _, reg := range r.clients {
+		if c := reg.Client(); c != nil && (account == "" || c.Account == account) {
+			for _, s := range c.Scopes {
+				has[s] = true
+			}
+		}
+	}
+	return has
+}
+
 // Plans returns how many clients and API keys have each plan.
 func (r *Registry) Plans() map[string]int {
 	r.mu.RLock()
@@ -115,8 +130,10 @@ func (r *Registry) liveGrants(now time.Time) []*Grant {
 func (r *Registry) opaqueGrant(hash *[sha256.Size]byte) *Grant {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	if g := r.opaque[keyOf(hash)]; g != nil && g.Hash == *hash {
-		return g
+	if g := r.opaque[keyOf(hash)]; g != nil {
+		if _, ok := g.rotationOf(hash); ok {
+			return g
+		}
 	}
 	return nil
 }

@@ -27,6 +27,9 @@ func (k *KeyRing) Mint(format Format, c Claims, terms *Terms, random io.Reader) 
 	if err != nil {
 		return AccessToken{}, nil, fmt.Errorf("make an access token: %w", err)
 	}
+	if c.ID != "" {
+		id = c.ID
+	}
 	g.ID, g.Hash = id, hash
 	return AccessToken{Bearer: bearer, ID: id, ExpiresIn: c.TTL}, g, nil
 }

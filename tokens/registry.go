@@ -209,6 +209,9 @@ func (r *Registry) grantLocked(id string, g *Grant) bool {
 	old := r.grants[id]
 	if old != nil && old.IsOpaque() {
 		delete(r.opaque, keyOf(&old.Hash))
+		if before := old.oldHash(); before != nil {
+			delete(r.opaque, keyOf(before))
+		}
 	}
 	if g == nil {
 		delete(r.grants, id)
@@ -217,6 +220,9 @@ func (r *Registry) grantLocked(id string, g *Grant) bool {
 	r.grants[id] = g
 	if g.IsOpaque() {
 		r.opaque[keyOf(&g.Hash)] = g
+		if before := g.oldHash(); before != nil {
+			r.opaque[keyOf(before)] = g
+		}
 	}
 	minute := g.forgottenFrom().Unix()/60 + 1
 	r.ends[minute] = append(r.ends[minute], g)
@@ -309,16 +315,14 @@ func (r *Registry) Run(ctx context.Context, now func() time.Time, report func(er
 	}
 }
 
-// KeepExpired is how long expired opaque tokens stay known, so that their holders
-// are told that they expired (R5) and not that they are unknown (R1).
+// KeepExpired is how long expired tokens stay known, so that their holders are told
+// that they expired (R5) and not that they are unknown (R1). Of a JWT its record may say
+// that it expires earlier than it says itself.
 const KeepExpired = 24 * time.Hour
 
 // forgottenFrom is when nobody needs to know of the token any longer.
 func (g *Grant) forgottenFrom() time.Time {
-	if g.IsOpaque() {
-		return g.ExpiresAt.Add(KeepExpired)
-	}
-	return g.ExpiresAt // a JWT says itself that it has expired
+	return g.ExpiresAt.Add(KeepExpired)
 }
 
 // Prune forgets what expired, within a minute. It looks at nothing else: requests wait

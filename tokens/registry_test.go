@@ -243,8 +243,8 @@ func TestRegistryPrune(t *testing.T) {
 		at               time.Duration
 		grants, families int
 	}{
-		{0, 4, 1}, {time.Hour - 1, 4, 1}, {time.Hour + time.Minute, 3, 0}, // the JWT tells itself that it has expired
-		{KeepExpired + time.Hour - 1, 3, 0}, {KeepExpired + time.Hour + time.Minute, 1, 0},
+		{0, 4, 1}, {time.Hour - 1, 4, 1}, {time.Hour + time.Minute, 4, 0},
+		{KeepExpired + time.Hour - 1, 4, 0}, {KeepExpired + time.Hour + time.Minute, 1, 0},
 		{KeepExpired + 48*time.Hour - 1, 1, 0}, {KeepExpired + 48*time.Hour + time.Minute, 0, 0},
 	} {
 		r.Prune(start.Add(tt.at))

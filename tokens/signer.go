@@ -11,6 +11,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"time"
 
@@ -142,6 +143,8 @@ type AccessToken struct {
 
 // Claims are what an access token says beside its own name.
 type Claims struct {
+	ID         string // of a record that is there already; empty: a new one is drawn
+	Rotation   int64  // see Origin
 	Client     string // ID; also the subject of a client-credentials token
 	Audience   string
 	Scopes     []string
@@ -154,9 +157,16 @@ type Claims struct {
 
 // Issue signs a JWT (RFC 9068 section 2.2).
 func (i *Issuer) Issue(c Claims) (AccessToken, error) {
-	id, err := newID(i.random)
-	if err != nil {
-		return AccessToken{}, fmt.Errorf("draw a token ID: %w", err)
+	id := c.ID
+	if id == "" {
+		var err error
+		if id, err = newID(i.random); err != nil {
+			return AccessToken{}, fmt.Errorf("draw a token ID: %w", err)
+		}
+	}
+	jti := id
+	if c.Rotation > 0 {
+		jti += rotationMark + strconv.FormatInt(c.Rotation, 10)
 	}
 	payload, err := json.Marshal(struct {
 		Issuer     string `json:"iss"`
@@ -170,7 +180,8 @@ func (i *Issuer) Issue(c Claims) (AccessToken, error) {
 		Generation int64  `json:"gen"`
 		Family     string `json:"fam,omitempty"`
 		Recorded   bool   `json:"rec,omitempty"`
-	}{i.url, c.Client, c.Audience, c.IssuedAt.Add(c.TTL).Unix(), c.IssuedAt.Unix(), id, c.Client, strings.Join(c.Scopes, " "), c.Generation, c.Family, c.Recorded})
+		Rotation   int64  `json:"rot,omitempty"`
+	}{i.url, c.Client, c.Audience, c.IssuedAt.Add(c.TTL).Unix(), c.IssuedAt.Unix(), jti, c.Client, strings.Join(c.Scopes, " "), c.Generation, c.Family, c.Recorded, c.Rotation})
 	if err != nil {
 		return AccessToken{}, fmt.Errorf("write the claims: %w", err)
 	}

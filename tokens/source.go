@@ -1,6 +1,7 @@
 package tokens
 
 import (
+	"net/http"
 	"net/netip"
 	"strings"
 )
@@ -59,4 +60,17 @@ func parseForwarded(s string) netip.Addr {
 		}
 	}
 	return netip.Addr{}
+}
+
+// RequestSource returns the address that a request came from, believing as many proxies
+// in front of the HTTP service as client_ip.http_trusted_hops says. It is the zero
+// address where there is none to be had, such as over a Unix socket.
+func RequestSource(r *http.Request, hops int) netip.Addr {
+	var peer netip.Addr
+	if ap, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
+		peer = ap.Addr()
+	}
+	// Several lines of a header are one list (RFC 9110 section 5.3).
+	forwarded := strings.Join(r.Header["X-Forwarded-For"], ",")
+	return ForwardedSource(peer, forwarded, hops)
 }

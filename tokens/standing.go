@@ -12,6 +12,7 @@ var (
 	errSecretRevoked    = errors.New("the secret that it was made with has been revoked")
 	errFamilyEnded      = errors.New("its family was ended: a refresh token of it was revoked, or used a second time")
 	errTokenRevoked     = errors.New("it has been revoked")
+	errTokenRotated     = errors.New("another one has taken its place")
 	errTokenGone        = errors.New("there is no record of it, or none yet")
 	errAPIKeyGone       = errors.New("the API key has been deleted")
 	errAPIKeyForeignAPI = errors.New("the API key is for other APIs")
@@ -48,6 +49,8 @@ func stand(id *Identity) error {
 		return errTokenGone
 	case grant != nil && !grant.RevokedAt.IsZero():
 		return errTokenRevoked
+	case grant != nil && t.Recorded && t.Rotation != grant.rotation() && t.Rotation != grant.rotation()-1:
+		return errTokenRotated
 	}
 	return nil
 }

@@ -119,7 +119,7 @@ func TestI8_ExpiredTokenIsR5(t *testing.T) {
 		{time.Time{}, start, false},
 	} {
 		token := &Token{Trust: &Trust{Own: true}, ID: "token1", Expires: tt.expires, client: r.registration("client1"), Origin: &Origin{registry: r}}
-		if got := token.Expired(tt.at); got != tt.want || token.Identity().Ended == nil {
+		if got := token.Identity().Expired(tt.at); got != tt.want || token.Identity().Ended == nil {
 			t.Errorf("expires %s: expired at %s: %t, want %t; ended: %v", tt.expires, tt.at, got, tt.want, token.Identity().Ended)
 		}
 	}

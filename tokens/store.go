@@ -15,6 +15,8 @@ var (
 	ErrAliasTaken = errors.New("alias already taken")
 	// ErrExists means that there is one already.
 	ErrExists = errors.New("exists already")
+	// ErrFixed means that an edit wanted to change what is fixed when a record is made.
+	ErrFixed = errors.New("fixed when the record is made")
 	// ErrIDTaken means that the ID is another client's ID or alias.
 	ErrIDTaken = errors.New("client ID already taken")
 	// ErrSpent means that a refresh token is not its family's most recent one.

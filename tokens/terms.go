@@ -1,7 +1,9 @@
 package tokens
 
 import (
+	"crypto/sha256"
 	"net/netip"
+	"time"
 
 	"github.com/tollgate-authz/tollgate/limiter/quota"
 )
@@ -16,6 +18,16 @@ type Terms struct {
 	// were any. It does not go back when the limits are taken away: of two limits the
 	// ledger holds the one of the higher revision to be in force.
 	LimitsRev int64
+	// Environment is the token's own, sandbox for a client of production; empty: its
+	// client's.
+	Environment Environment
+	// LivesFrom is when its lifetime was set last; zero: when it was made.
+	LivesFrom time.Time
+	// Rotation counts how often another token has taken its place. Of the one before,
+	// which works until OldUntil, OldHash is the hash if it is opaque.
+	Rotation int64
+	OldHash  [sha256.Size]byte
+	OldUntil time.Time
 }
 
 // TokenLimits are what one token may use, of what its client and its account leave it.
@@ -56,12 +68,15 @@ func (l *TokenLimits) Validate() []error {
 func (g *Grant) Validate() []error {
 	var f faults
 	f.scopes(g.Scopes)
-	f.lifetime(g.CreatedAt, g.ExpiresAt)
+	f.lifetime(g.livesFrom(), g.ExpiresAt)
 	if g.Terms != nil {
 		if g.Terms.Name != "" {
 			f.name(g.Terms.Name)
 		}
 		f.trustedIPs(g.Terms.TrustedIPs)
+		if g.Terms.Environment != "" {
+			f.environment(g.Terms.Environment)
+		}
 		f = append(f, g.Terms.Limits.Validate()...)
 	}
 	return f

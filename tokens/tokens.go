@@ -1,4 +1,4 @@
-// Package tokens is the vocabulary of credentials: clients, tokens, issuers and
+// Package tokens is the vocabulary of credentials: clients, users, tokens, issuers and
 // keys. It verifies JWTs, keeps the keys of trusted issuers fresh, signs our own
 // tokens and knows the clients they belong to.
 //

@@ -164,7 +164,9 @@ func (v *Verifier) findOpaque(digest *[sha256.Size]byte) *Token {
 	if trust == nil || g == nil {
 		return nil
 	}
-	return v.tokenOf(trust, g)
+	t := v.tokenOf(trust, g)
+	t.Rotation, _ = g.rotationOf(digest)
+	return t
 }
 
 // tokenOf is the token that a record stands for.
@@ -172,7 +174,7 @@ func (v *Verifier) tokenOf(trust *Trust, g *Grant) *Token {
 	return &Token{
 		Trust: trust, ID: g.ID, Subject: g.Client, ClientID: g.Client, Scopes: g.Scopes, Audience: []string{g.Audience},
 		Expires: g.ExpiresAt, digest: g.Hash, client: v.registry.registration(g.Client),
-		Origin: &Origin{Issued: g.CreatedAt, Generation: g.Generation, Family: g.Family, Recorded: true, opaque: g.IsOpaque(), registry: v.registry},
+		Origin: &Origin{Issued: g.CreatedAt, Generation: g.Generation, Family: g.Family, Recorded: true, Rotation: g.rotation(), opaque: g.IsOpaque(), registry: v.registry},
 	}
 }
 
@@ -184,6 +186,15 @@ func (v *Verifier) Recorded(id string) *Token {
 		return nil
 	}
 	return v.tokenOf(trust, g)
+}
+
+// Held returns the token that a record of a store stands for, nil before there is an
+// issuer of our own.
+func (v *Verifier) Held(g *Grant) *Token {
+	if trust := v.issuers.Load().own; trust != nil {
+		return v.tokenOf(trust, g)
+	}
+	return nil
 }
 
 // AllRecorded returns the recorded tokens that have not expired, the oldest first.

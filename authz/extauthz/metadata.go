@@ -3,6 +3,7 @@ package extauthz
 import (
 	"github.com/tollgate-authz/tollgate/authz"
 	"github.com/tollgate-authz/tollgate/authz/deny"
+	"github.com/tollgate-authz/tollgate/limiter"
 )
 
 // Field numbers of google.protobuf.Struct and Value.
@@ -63,11 +64,6 @@ func appendListEntry(dst []byte, key string, list []string) []byte {
 }
 
 // shadowed names the limits that would have refused, were their plans not in shadow.
-func shadowed(d *authz.Decision) (names []string) {
-	for i := range d.Limits.Count {
-		if s := &d.Limits.Standings[i]; s.Refused && s.InShadow() {
-			names = append(names, authz.LimitName(s))
-		}
-	}
-	return names
+func shadowed(d *authz.Decision) []string {
+	return limitNames(d, func(s *limiter.Standing) bool { return s.Refused && s.InShadow() })
 }

@@ -27,7 +27,7 @@ type Metrics struct {
 }
 
 // refusingSteps are the steps that can refuse; their series exist from the start.
-var refusingSteps = []string{"path", "credential", "token", "expiry", "revoked", "source", "scope", "lockout", "limits", "read", "panic"}
+var refusingSteps = append(authz.Steps[:len(authz.Steps):len(authz.Steps)], "read", "panic")
 
 // NewMetrics registers the metrics of the Check service.
 func NewMetrics(r prometheus.Registerer) *Metrics {

@@ -151,12 +151,7 @@ func (a *app) warnOfMoves(ctx context.Context, db *sqlite.DB, account string, op
 
 // apisFor returns the APIs that a key opens which is made for the named ones.
 func apisFor(c *config.Config, named []string) ([]string, error) {
-	var all []string
-	for i := range c.APIs {
-		if c.APIs[i].TakesAPIKeys() {
-			all = append(all, c.APIs[i].Name)
-		}
-	}
+	all := keyAPIs(c)
 	if len(all) == 0 {
 		return nil, usageError{errors.New("no API of the configuration takes API keys: write auth: api_key or auth: any for one")}
 	}
@@ -169,6 +164,16 @@ func apisFor(c *config.Config, named []string) ([]string, error) {
 		return named, nil
 	}
 	return all, nil
+}
+
+// keyAPIs are the names of the APIs that take API keys.
+func keyAPIs(c *config.Config) (names []string) {
+	for i := range c.APIs {
+		if c.APIs[i].TakesAPIKeys() {
+			names = append(names, c.APIs[i].Name)
+		}
+	}
+	return names
 }
 
 func (a *app) apiKeyList() *cobra.Command {
@@ -186,7 +191,7 @@ func (a *app) apiKeyDelete() *cobra.Command {
 		Use: "delete ID", Short: "Delete an API key; it is refused at once", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withStore(cmd.Context(), func(_ *config.Config, _ secrets, db *sqlite.DB) error {
-				if err := db.DeleteAPIKey(cmd.Context(), args[0]); err != nil {
+				if err := db.DeleteAPIKey(cmd.Context(), args[0], nil); err != nil {
 					return err
 				}
 				a.printf("deleted %s; it is refused from now on\n", args[0])

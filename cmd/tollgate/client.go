@@ -260,18 +260,10 @@ func (a *app) clientUpdate() *cobra.Command {
 		Long: `Change a client's scopes and trusted addresses; each list replaces the old one.
 Name, plan, environment and token lifetime are fixed when a client is made.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			var newScopes *[]string
-			var newIPs *[]netip.Prefix
-			if cmd.Flags().Changed("scope") {
-				tidy := tidyScopes(scopes)
-				newScopes = &tidy
-			}
-			if cmd.Flags().Changed("ip") || anywhere {
-				prefixes, err := parseIPs(ips)
-				if err != nil {
-					return usageError{err}
-				}
-				newIPs = &prefixes
+			newScopes, newIPs := cmd.Flags().Changed("scope"), cmd.Flags().Changed("ip") || anywhere
+			prefixes, err := parseIPs(ips)
+			if err != nil {
+				return usageError{err}
 			}
 			for _, name := range fixedFlags {
 				if cmd.Flags().Changed(name) {
@@ -279,7 +271,7 @@ Name, plan, environment and token lifetime are fixed when a client is made.`,
 				}
 			}
 			switch {
-			case newScopes == nil && newIPs == nil:
+			case !newScopes && !newIPs:
 				return usageError{errors.New("nothing to change: give --scope, --ip or --anywhere; name and duration of a client are fixed")}
 			case cmd.Flags().Changed("ip") && len(ips) == 0:
 				return usageError{errNoIP}
@@ -287,7 +279,15 @@ Name, plan, environment and token lifetime are fixed when a client is made.`,
 				return usageError{errors.New("--anywhere and --ip contradict each other")}
 			}
 			return a.withStore(cmd.Context(), func(_ *config.Config, _ secrets, db *sqlite.DB) error {
-				client, err := db.UpdateClient(cmd.Context(), args[0], newScopes, newIPs)
+				client, err := db.EditClient(cmd.Context(), args[0], func(c *tokens.Client) error {
+					if newScopes {
+						c.Scopes = tidyScopes(scopes)
+					}
+					if newIPs {
+						c.TrustedIPs = prefixes
+					}
+					return nil
+				})
 				if err != nil {
 					return err
 				}
@@ -314,7 +314,7 @@ func (a *app) clientDelete() *cobra.Command {
 		Use: "delete CLIENT", Short: "Delete a client; its tokens end at once", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withStore(cmd.Context(), func(_ *config.Config, _ secrets, db *sqlite.DB) error {
-				if err := db.DeleteClient(cmd.Context(), args[0]); err != nil {
+				if err := db.DeleteClient(cmd.Context(), args[0], nil); err != nil {
 					return err
 				}
 				a.printf("deleted %s; its tokens are refused from now on\n", args[0])

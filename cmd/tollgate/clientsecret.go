@@ -26,7 +26,10 @@ func (a *app) suspend(use, short string, suspended bool) *cobra.Command {
 		Use: use + " CLIENT", Short: short, Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withStore(cmd.Context(), func(_ *config.Config, _ secrets, db *sqlite.DB) error {
-				client, err := db.SuspendClient(cmd.Context(), args[0], suspended)
+				client, err := db.EditClient(cmd.Context(), args[0], func(c *tokens.Client) error {
+					c.Suspended = suspended
+					return nil
+				})
 				if err != nil {
 					return err
 				}

@@ -264,6 +264,7 @@ func (n *node) adminHandler() http.Handler {
 	listingLockouts.handle(mux, n)
 	lifting.handle(mux, n)
 	following.handle(mux, n)
+	n.handleDecisions(mux)
 	return mux
 }
 
@@ -292,29 +293,47 @@ func answerCommand[Q any](n *node, answer func(context.Context, *Q) (any, error)
 
 // askServe asks the serve behind the socket. A *net.OpError means that none is.
 func askServe(ctx context.Context, socket, path string, question, answer any) error {
-	body, err := json.Marshal(question)
-	if err != nil {
-		return err
-	}
-	var d net.Dialer
-	client := &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return d.DialContext(ctx, "unix", socket) },
-	}}
+	client := serveClient(socket)
+	client.Timeout = 5 * time.Second
 	defer client.CloseIdleConnections()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://serve"+path, bytes.NewReader(body))
-	if err != nil {
-		return err
-	}
-	resp, err := client.Do(req)
+	resp, err := callServe(ctx, client, path, question)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = resp.Body.Close() }()
-	if resp.StatusCode != http.StatusOK {
-		text, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<10))
-		return fmt.Errorf("the running serve answered: %s", strings.TrimSpace(string(text)))
-	}
 	dec := json.NewDecoder(resp.Body)
 	dec.UseNumber() // a number of any size is printed as it is
 	return dec.Decode(answer)
+}
+
+// serveClient speaks to whoever listens on the socket.
+func serveClient(socket string) *http.Client {
+	var d net.Dialer
+	return &http.Client{Transport: &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return d.DialContext(ctx, "unix", socket) },
+	}}
+}
+
+// serveError is what a running serve says against a question.
+type serveError string
+
+func (e serveError) Error() string { return "the running serve answered: " + string(e) }
+
+// callServe sends a question and returns the beginning of an answer.
+func callServe(ctx context.Context, client *http.Client, path string, question any) (*http.Response, error) {
+	body, err := json.Marshal(question)
+	if err != nil {
+		return nil, err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://serve"+path, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	resp, err := client.Do(req)
+	if err != nil || resp.StatusCode == http.StatusOK {
+		return resp, err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	text, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<10))
+	return nil, serveError(strings.TrimSpace(string(text)))
 }

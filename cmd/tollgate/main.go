@@ -91,8 +91,8 @@ func newRoot(a *app) *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())}
 	})
-	root.AddCommand(a.serveCommand(), a.demoCommand(), a.clientCommand(), a.accountCommand(), a.apiKeyCommand(), a.tokenCommand(), a.usageCommand(), a.walletCommand(), a.lockoutCommand(), a.keysCommand(), a.backupCommand(),
-		a.configCommand(), a.explainCommand(), a.envoyCommand(), a.versionCommand())
+	root.AddCommand(a.serveCommand(), a.demoCommand(), a.clientCommand(), a.accountCommand(), a.userCommand(), a.apiKeyCommand(), a.tokenCommand(), a.usageCommand(), a.statsCommand(), a.walletCommand(), a.lockoutCommand(), a.keysCommand(), a.backupCommand(),
+		a.configCommand(), a.explainCommand(), a.decisionsCommand(), a.envoyCommand(), a.versionCommand())
 	for _, c := range root.Commands() {
 		usageFaults(c)
 	}

@@ -20,7 +20,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/tollgate-authz/tollgate/authz"
+	"github.com/tollgate-authz/tollgate/authz/decisions"
 	"github.com/tollgate-authz/tollgate/authz/extauthz"
+	"github.com/tollgate-authz/tollgate/authz/stats"
 	"github.com/tollgate-authz/tollgate/cmd/tollgate/config"
 	"github.com/tollgate-authz/tollgate/limiter"
 	"github.com/tollgate-authz/tollgate/limiter/quota"
@@ -48,12 +50,14 @@ type node struct {
 	verifier *tokens.Verifier
 	limits   *limiter.Table // of tokens, at the gate
 	quotas   *quota.Book    // of limits that a ledger keeps
+	stats    *stats.Book    // of decisions
 	clients  *limiter.Table // of clients, at the token endpoint
 	failures *limiter.Table // of sources that failed there
 	issuers  issuers
 	keys     *tokens.KeyRing
 	own      *tokens.Trust // what keys sign
 	gate     *authz.Gate
+	ring     *decisions.Ring     // the latest
 	moves    chan tokens.Move    // to be stored
 	lockouts chan tokens.Lockout // likewise
 	liftMu   sync.Mutex          // one lockout is stored or lifted at a time
@@ -116,6 +120,9 @@ func (n *node) wire(ctx context.Context, c *config.Config, registry *prometheus.
 	if err := n.openQuotas(c.Limits.MaxMemory, registry); err != nil {
 		return err
 	}
+	if err := n.openStats(c.Limits.MaxMemory, registry); err != nil {
+		return err
+	}
 	p, err := n.numberLimits(ctx, c)
 	if err != nil {
 		return err
@@ -157,9 +164,10 @@ func (n *node) makeServers(c *config.Config, registry *prometheus.Registry) erro
 	if err := n.openCertificates(c.Listen, registry); err != nil {
 		return err
 	}
+	n.ring = decisions.New(decisions.Config{Steps: authz.Steps[:], Start: n.now()})
 	n.check = extauthz.New(extauthz.Config{
 		Judge:    n.gate,
-		Observer: extauthz.Observers{n.metrics.decisions, extauthz.Log{Logger: n.log}},
+		Observer: extauthz.Observers{n.metrics.decisions, extauthz.Log{Logger: n.log}, extauthz.Decisions{Ring: n.ring, Now: n.now}, extauthz.Stats{Book: n.stats}},
 		Options:  n.checkTLS.grpcOptions(),
 	})
 	tokenEndpoint, err := endpoint.New(endpoint.Config{
@@ -175,6 +183,7 @@ func (n *node) makeServers(c *config.Config, registry *prometheus.Registry) erro
 	n.http = n.newHTTP(tokenEndpoint)
 	n.ops = n.newHTTP(n.opsHandler(registry))
 	n.admin = n.newHTTP(n.adminHandler())
+	n.admin.RegisterOnShutdown(n.ring.Close) // followers would hold the stop up
 	return nil
 }
 

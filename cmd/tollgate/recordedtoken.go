@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -26,6 +25,14 @@ type tokenView struct {
 	Limits      limitsView `json:"limits"`
 	TrustedIPs  []string   `json:"ip_allow"`
 	Status      string     `json:"status"`
+
+	RefreshToken string `json:"refresh_token,omitempty"`
+}
+
+// with adds what its holder is shown once.
+func (v tokenView) with(p tokens.Pair) tokenView {
+	v.Token, v.RefreshToken = p.Access.Bearer.Reveal(), p.Refresh.Reveal()
+	return v
 }
 
 func describeToken(t *tokens.Token, now time.Time) tokenView {
@@ -33,14 +40,14 @@ func describeToken(t *tokens.Token, now time.Time) tokenView {
 	limits, _ := id.Limits()
 	v := tokenView{
 		ID: t.ID, Scopes: append([]string{}, t.Scopes...), ClientID: t.ClientID, Account: id.Account(), Environment: string(id.Environment()),
-		CreatedAt: stamp(t.Issued), ExpiresAt: stamp(t.Expires), TTL: int64(t.Expires.Sub(t.Issued).Seconds()),
+		CreatedAt: stamp(t.Issued), ExpiresAt: stamp(id.Expires()), TTL: int64(id.TTL().Seconds()),
 		Limits: describeLimits(limits), TrustedIPs: prefixTexts(id.TokenIPs()), Status: "active",
 	}
 	if id.Grant != nil && id.Grant.Terms != nil {
 		v.Name = id.Grant.Terms.Name
 	}
 	switch {
-	case t.Expired(now):
+	case id.Expired(now):
 		v.Status = "expired"
 	case id.Client != nil && id.Client.Suspended:
 		v.Status = "suspended" // for as long as its client is
@@ -87,59 +94,6 @@ var listingTokens = inquiry[struct{}, []tokenView]{"/tokens", func(_ context.Con
 	}
 	return views, nil
 }}
-
-func (a *app) tokenUpdate() *cobra.Command {
-	var limits []string
-	c := a.outputFlag(&cobra.Command{
-		Use: "update ID --limit KIND=AMOUNT", Short: "Change the limits of a recorded token", Args: cobra.ExactArgs(1),
-		Long: `Change the limits of a recorded token; token list shows their IDs. Limits that are not
-named stay, 0 takes one away. What was used of a limit counts under the new one.
-
-KIND is ` + limitKinds + `.`,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			edit, err := parseLimits(limits)
-			if err != nil {
-				return usageError{err}
-			}
-			if len(edit) == 0 {
-				return usageError{errors.New("nothing to change: give --limit, such as --limit per_day=1000")}
-			}
-			c, err := a.recordsConfig()
-			if err != nil {
-				return err
-			}
-			if err := requireStore(c); err != nil {
-				return err
-			}
-			var view tokenView
-			err = withNode(cmd.Context(), c, func(n *node) (err error) {
-				view, err = n.updateToken(cmd.Context(), args[0], edit)
-				return err
-			})
-			if err != nil {
-				return err
-			}
-			a.follow(cmd.Context(), c)
-			if a.wantJSON() {
-				return a.printJSON(view)
-			}
-			return recordedTable.print(a, []tokenView{view})
-		},
-	})
-	c.Flags().StringSliceVar(&limits, "limit", nil, "`KIND=AMOUNT`; several, or separated by commas")
-	return c
-}
-
-func (n *node) updateToken(ctx context.Context, id string, edit limitEdit) (tokenView, error) {
-	_, err := n.store.UpdateTokenLimits(ctx, id, edit.apply)
-	if errors.Is(err, tokens.ErrNotFound) {
-		return tokenView{}, fmt.Errorf("no token of the ID %q is recorded: token list shows those that are", id)
-	}
-	if err != nil {
-		return tokenView{}, err
-	}
-	return n.showRecorded(ctx, id)
-}
 
 // showRecorded describes a token that was stored a moment ago.
 func (n *node) showRecorded(ctx context.Context, id string) (v tokenView, err error) {

@@ -44,6 +44,14 @@ func (r records) RotateFamily(ctx context.Context, next *tokens.Family, g *token
 	return r.announce(ctx, g)
 }
 
+func (r records) EditToken(ctx context.Context, id string, edit func(*tokens.Holding) error) (*tokens.Holding, error) {
+	h, err := r.DB.EditToken(ctx, id, edit)
+	if err != nil {
+		return nil, err
+	}
+	return h, r.announce(ctx, h.Grant)
+}
+
 // announce makes an opaque token known here before its holder has it. It is stored:
 // should that fail, the registry learns of it with its next poll, and the holder
 // must have his token, for the one before is spent.

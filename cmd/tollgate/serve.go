@@ -129,6 +129,7 @@ func (n *node) run(ctx context.Context) error {
 	defer stopBooking()
 	var books sync.WaitGroup
 	books.Go(func() { n.quotas.Run(booking) })
+	books.Go(func() { n.runStats(booking) })
 	books.Go(func() { n.storeMoves(booking) })
 	books.Go(func() { n.storeLockouts(booking) })
 	group, ctx := errgroup.WithContext(ctx)
@@ -270,6 +271,7 @@ func (n *node) housekeep(ctx context.Context) {
 			n.failures.Reclaim(n.now())
 			n.prune(ctx)
 			n.sweepLedger(ctx)
+			n.tendStats(ctx)
 			n.rotateKey(ctx)
 		}
 	}

@@ -124,12 +124,12 @@ func (n *node) inspect(ctx context.Context, q *inspectQuestion, live bool) (*ins
 	found.ID, found.Issuer, found.Subject, found.Audience = t.ID, id.Issuer(), t.Subject, t.Audience
 	found.ClientID, found.Account, found.Plan = id.ClientID(), id.Account(), id.Plan()
 	found.Scopes, found.Effective, found.Trusted = t.Scopes, id.Scopes, prefixTexts(id.TrustedIPs())
-	found.IssuedAt, found.ExpiresAt, found.Gen, found.Family = stamp(t.Issued), stamp(t.Expires), t.Generation, t.Family
+	found.IssuedAt, found.ExpiresAt, found.Gen, found.Family = stamp(t.Issued), stamp(id.Expires()), t.Generation, t.Family
 	switch {
-	case t.Expired(now):
+	case id.Expired(now):
 		found.State, found.Reason = "expired", "it expired at "+found.ExpiresAt
-	case id.Ended != nil:
-		found.State, found.Reason = "ended", id.Ended.Error()
+	case id.EndedBy(now) != nil:
+		found.State, found.Reason = "ended", id.EndedBy(now).Error()
 	}
 	found.TokenIPs = prefixTexts(id.TokenIPs())
 	if id.Grant != nil && id.Grant.Terms != nil {
@@ -252,9 +252,8 @@ func (a *app) revokeToken(ctx context.Context, n *node, token string) error {
 			return fmt.Errorf("%w; and no token of that ID is recorded", err)
 		}
 	}
-	switch {
-	case t.Expired(n.now()):
-		a.printf("it has expired at %s; there is nothing to revoke\n", stamp(t.Expires))
+	if id := t.Identity(); id.Expired(n.now()) {
+		a.printf("it has expired at %s; there is nothing to revoke\n", stamp(id.Expires()))
 		return nil
 	}
 	if err := n.store.RevokeToken(ctx, t.Record()); err != nil {

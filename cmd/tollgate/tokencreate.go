@@ -28,8 +28,8 @@ func (a *app) tokenCreate() *cobra.Command {
 	var f tokenFlags
 	c := a.outputFlag(&cobra.Command{
 		Use: "create --client CLIENT --name NAME", Short: "Create an access token with limits of its own; prints it, this once", Args: cobra.NoArgs,
-		Long: `Create an access token for a client, in the client's format, and print it, this once.
-Revoking the client's newest secret ends it too. Its own limits and trusted addresses
+		Long: `Create an access token for a client, in the client's format, and print it, this once,
+with the refresh token that rotates it. Revoking the client's newest secret ends it too. Its own limits and trusted addresses
 apply beside those of the client: a request must meet all of them.
 
 KIND is ` + limitKinds + `; wallet_amount is
@@ -89,8 +89,8 @@ func (a *app) createToken(ctx context.Context, f *tokenFlags) (err error) {
 	if a.wantJSON() {
 		return a.printJSON(view)
 	}
-	a.printf("id:    %s\ntoken: %s\n", view.ID, view.Token)
-	_, _ = fmt.Fprintln(a.err, "The token is shown this once: keep it now.")
+	a.printf("id:            %s\ntoken:         %s\nrefresh_token: %s\n", view.ID, view.Token, view.RefreshToken)
+	_, _ = fmt.Fprintln(a.err, "The tokens are shown this once: keep them now.")
 	return nil
 }
 
@@ -100,30 +100,42 @@ func (n *node) createToken(ctx context.Context, f *tokenFlags) (tokenView, error
 	if err := f.check(client); err != nil {
 		return tokenView{}, err
 	}
-	s := n.settings.Load()
-	claims := tokens.Claims{
-		Client: client.ID, Audience: s.Audience, Scopes: f.scopes, Generation: client.Generation,
-		IssuedAt: n.now().Truncate(time.Second), TTL: f.ttl,
-	}
+	order := n.order(client)
+	order.Terms, order.Claims.Scopes = f.terms, f.scopes
 	if len(f.scopes) == 0 {
-		claims.Scopes = client.Scopes
+		order.Claims.Scopes = client.Scopes
 	}
-	if f.ttl == 0 {
-		claims.TTL = client.TokenLifetime(s.Format, s.AccessTTL)
+	if f.ttl > 0 {
+		order.Claims.TTL = f.ttl
 	}
-	access, grant, err := n.keys.Mint(client.TokenFormat(s.Format), claims, &f.terms, rand.Reader)
+	pair, made, err := n.minter().Make(order)
 	if err != nil {
 		return tokenView{}, err
 	}
-	if err := errors.Join(grant.Validate()...); err != nil {
+	if err := errors.Join(made.Grant.Validate()...); err != nil {
 		return tokenView{}, usageError{err}
 	}
-	if err := n.store.AddTokens(ctx, nil, grant); err != nil {
+	if err := n.store.AddTokens(ctx, made.Family, made.Grant); err != nil {
 		return tokenView{}, err
 	}
-	view, err := n.showRecorded(ctx, grant.ID)
-	view.Token = access.Bearer.Reveal()
-	return view, err
+	view, err := n.showRecorded(ctx, made.Grant.ID)
+	return view.with(pair), err
+}
+
+func (n *node) minter() *tokens.Minter {
+	return &tokens.Minter{Keys: n.keys, Pepper: n.pepper, Random: rand.Reader}
+}
+
+// order is for a token as the client would get it by itself.
+func (n *node) order(client *tokens.Client) tokens.Order {
+	s := n.settings.Load()
+	return tokens.Order{
+		Format: client.TokenFormat(s.Format), RefreshTTL: s.RefreshTTL, RefreshMax: s.RefreshMaxTTL,
+		Claims: tokens.Claims{
+			Client: client.ID, Audience: s.Audience, Generation: client.Generation,
+			IssuedAt: n.now().Truncate(time.Second), TTL: client.TokenLifetime(s.Format, s.AccessTTL),
+		},
+	}
 }
 
 // check asks for a client that could get such a token by itself.
@@ -136,7 +148,12 @@ func (f *tokenFlags) check(client *tokens.Client) error {
 	case client.Generation <= client.Ended:
 		return fmt.Errorf("client %s has no secret that its tokens could end with: give it one by client secret rotate", client.ID)
 	}
-	for _, scope := range f.scopes {
+	return requireScopes(client, f.scopes)
+}
+
+// requireScopes asks that the client has scopes that its token is to have.
+func requireScopes(client *tokens.Client, scopes []string) error {
+	for _, scope := range scopes {
 		if !slices.Contains(client.Scopes, scope) {
 			return usageError{fmt.Errorf("--scope %s: the client %s does not have it; it has %s", scope, client.ID, strings.Join(client.Scopes, ", "))}
 		}

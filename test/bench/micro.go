@@ -24,6 +24,8 @@ var microSets = []struct{ pkg, match string }{
 	{"./limiter", "."},
 	{"./limiter/quota", "^BenchmarkSpend$"},
 	{"./authz/route", "^Benchmark(Match|Plain)$"},
+	{"./authz/stats", "^BenchmarkCount$"},
+	{"./authz/decisions", "^BenchmarkAdd$"},
 }
 
 // runMicros runs the packages' own benchmarks, one package after the other.

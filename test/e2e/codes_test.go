@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 
 	tollgatev1 "github.com/tollgate-authz/tollgate/proto/tollgate/v1"
+	"github.com/tollgate-authz/tollgate/test/outside"
 )
 
 // refusal is one script: how to bring a refusal about, and what it must be.
@@ -137,7 +138,7 @@ func (s *stack) checkMetadata(id, code string) {
 func TestC1_OverTCPAndUnixSocket(t *testing.T) {
 	eachEnvoy(t, func(t *testing.T, envoy string) {
 		for _, transport := range []string{"tcp", "unix"} {
-			s := &stack{t: t, dir: t.TempDir(), upstream: newUpstream(t), check: freeAddress(t), http: freeAddress(t), ops: freeAddress(t)}
+			s := &stack{t: t, dir: t.TempDir(), upstream: newUpstream(t), check: outside.FreeAddress(t), http: outside.FreeAddress(t), ops: outside.FreeAddress(t)}
 			if transport == "unix" {
 				s.check = "unix:" + s.dir + "/check.sock"
 			}
@@ -223,7 +224,7 @@ func TestC5_TollgateKilled(t *testing.T) {
 // TestC5_Internal: an issuer whose keys were never loaded is our own fault.
 func TestC5_Internal(t *testing.T) {
 	eachEnvoy(t, func(t *testing.T, envoy string) {
-		s := newTollgate(t, commonConfig+fmt.Sprintf("trust: [{issuer: \"http://%s\", audiences: [a]}]\n", freeAddress(t)))
+		s := newTollgate(t, commonConfig+fmt.Sprintf("trust: [{issuer: \"http://%s\", audiences: [a]}]\n", outside.FreeAddress(t)))
 		s.startEnvoy(envoy)
 		if s.opsStatus("/readyz") != http.StatusServiceUnavailable || s.opsStatus("/healthz") != http.StatusOK {
 			t.Error("readyz must say 503 while an issuer has no keys, healthz 200")

@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/tollgate-authz/tollgate/test/outside"
 )
 
 // sharedConfig is of processes with one store: their tokens have one issuer.
@@ -31,7 +33,7 @@ apis:
 // beside is another serve on the store of s, with that configuration.
 func (s *stack) beside(config string) *stack {
 	s.t.Helper()
-	other := &stack{t: s.t, dir: s.dir, upstream: s.upstream, check: freeAddress(s.t), http: freeAddress(s.t), ops: freeAddress(s.t)}
+	other := &stack{t: s.t, dir: s.dir, upstream: s.upstream, check: outside.FreeAddress(s.t), http: outside.FreeAddress(s.t), ops: outside.FreeAddress(s.t)}
 	other.writeConfig(config)
 	other.startServe()
 	return other

@@ -16,6 +16,7 @@ import (
 	"testing"
 
 	"github.com/tollgate-authz/tollgate/envoy"
+	"github.com/tollgate-authz/tollgate/test/outside"
 )
 
 // TestB21_Reload: a good file takes hold and keeps what is counted, a bad one is
@@ -92,7 +93,7 @@ func TestSIGTERMDrains(t *testing.T) {
 func TestStopsAfterAReloadThatAddsAnIssuer(t *testing.T) {
 	t.Parallel()
 	s := newTollgate(t, commonConfig)
-	s.writeConfig(commonConfig + fmt.Sprintf("trust: [{issuer: \"http://%s\", audiences: [a]}]\n", freeAddress(t)))
+	s.writeConfig(commonConfig + fmt.Sprintf("trust: [{issuer: \"http://%s\", audiences: [a]}]\n", outside.FreeAddress(t)))
 	if err := s.serve.Process.Signal(syscall.SIGHUP); err != nil {
 		t.Fatal(err)
 	}
@@ -116,7 +117,7 @@ func TestStopsAfterAReloadThatAddsAnIssuer(t *testing.T) {
 func TestASecondServeTakesOverTheCommands(t *testing.T) {
 	t.Parallel()
 	s := newTollgate(t, commonConfig)
-	second := &stack{t: t, dir: s.dir, check: freeAddress(t), http: freeAddress(t), ops: freeAddress(t)}
+	second := &stack{t: t, dir: s.dir, check: outside.FreeAddress(t), http: outside.FreeAddress(t), ops: outside.FreeAddress(t)}
 	second.writeConfig(commonConfig)
 	second.startServe()
 	second.until("the second has met the first", func() bool { return strings.Contains(second.log.String(), "another serve") })

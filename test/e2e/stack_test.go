@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -20,6 +19,7 @@ import (
 	"time"
 
 	"github.com/tollgate-authz/tollgate/envoy"
+	"github.com/tollgate-authz/tollgate/test/outside"
 )
 
 // stack is an upstream, a tollgate and an Envoy between them.
@@ -32,8 +32,8 @@ type stack struct {
 	ops      string
 	upstream *upstream
 	serve    *exec.Cmd
-	log      *lockedBuffer
-	envoyLog *lockedBuffer
+	log      *outside.LockedBuffer
+	envoyLog *outside.LockedBuffer
 	front    string // where Envoy listens
 	envoy    *envoy.Process
 	args     []string // for serve
@@ -42,24 +42,6 @@ type stack struct {
 
 // requester keeps its connections.
 type requester struct{ http.Transport }
-
-// lockedBuffer is written by a child and read by a test.
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
 
 // upstream is the protected service; it remembers what reached it.
 type upstream struct {
@@ -145,7 +127,7 @@ func newTollgate(t *testing.T, config string, args ...string) *stack {
 func prepareTollgate(t *testing.T, config string, args ...string) *stack {
 	t.Helper()
 	s := &stack{t: t, dir: t.TempDir(), upstream: newUpstream(t), args: args}
-	s.check, s.http, s.ops = freeAddress(t), freeAddress(t), freeAddress(t)
+	s.check, s.http, s.ops = outside.FreeAddress(t), outside.FreeAddress(t), outside.FreeAddress(t)
 	s.writeConfig(config)
 	return s
 }
@@ -160,39 +142,11 @@ func (s *stack) writeConfig(config string) {
 	}
 }
 
-// ports hands out ports once each, from a range that systems leave alone when they
-// choose a port themselves: none of the many connections of a test takes one between
-// two runs of a serve. Other processes that run these tests begin elsewhere.
-var ports = struct {
-	sync.Mutex
-	next int
-}{next: 10_000 + os.Getpid()*97%20_000}
-
-// freeAddress is a loopback address where nobody listens at this moment, and that
-// nobody else in this process is given.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	ports.Lock()
-	defer ports.Unlock()
-	for range 1000 {
-		if ports.next++; ports.next > 32_000 {
-			ports.next = 10_000
-		}
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", ports.next))
-		if err == nil {
-			_ = l.Close()
-			return l.Addr().String()
-		}
-	}
-	t.Fatal("no free port")
-	return ""
-}
-
 func (s *stack) startServe() {
 	s.t.Helper()
 	s.direct.CloseIdleConnections() // of the run before
 	s.direct.MaxIdleConnsPerHost = 64
-	s.log = &lockedBuffer{}
+	s.log = &outside.LockedBuffer{}
 	command := append(slices.Clone(s.wrap), binary, "serve", "--config", s.configFile(), "--log-format", "json")
 	command = append(command, s.args...)
 	s.serve = exec.Command(command[0], command[1:]...)
@@ -236,7 +190,7 @@ func (s *stack) startEnvoy(envoyBinary string, change ...func(string) string) {
 		}
 		front = edited
 	}
-	s.envoyLog = &lockedBuffer{}
+	s.envoyLog = &outside.LockedBuffer{}
 	ctx, cancel := context.WithTimeout(s.t.Context(), 30*time.Second)
 	defer cancel()
 	var err error

@@ -28,6 +28,7 @@ import (
 	"time"
 
 	"github.com/tollgate-authz/tollgate/envoy"
+	"github.com/tollgate-authz/tollgate/test/outside"
 )
 
 // pki is an authority whose certificates lie in a folder.
@@ -129,7 +130,7 @@ func newTLSStack(t *testing.T) (*stack, *pki) {
 	p := newPKI(t)
 	p.issueTollgate(10)
 	p.issue("envoy", &x509.Certificate{SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "envoy"}})
-	s := &stack{t: t, dir: t.TempDir(), upstream: newUpstream(t), check: freeAddress(t), http: freeAddress(t), ops: freeAddress(t)}
+	s := &stack{t: t, dir: t.TempDir(), upstream: newUpstream(t), check: outside.FreeAddress(t), http: outside.FreeAddress(t), ops: outside.FreeAddress(t)}
 	text := fmt.Sprintf(`
 listen:
   check: %q
@@ -153,7 +154,7 @@ func (s *stack) startTLSEnvoy(binary string, flags ...string) {
 	s.t.Helper()
 	front := s.tollgate(append([]string{"envoy", "bootstrap", "--upstream", s.upstream.Listener.Addr().String(),
 		"--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--with-token-endpoint"}, flags...)...)
-	s.envoyLog = &lockedBuffer{}
+	s.envoyLog = &outside.LockedBuffer{}
 	ctx, cancel := context.WithTimeout(s.t.Context(), 30*time.Second)
 	defer cancel()
 	p, err := envoy.Start(ctx, envoy.StartConfig{Binary: binary, Config: []byte(front), Concurrency: 1, Log: s.envoyLog})

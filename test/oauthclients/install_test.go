@@ -2,8 +2,6 @@ package oauthclients
 
 import (
 	"context"
-	"crypto/sha256"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -12,47 +10,13 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/tollgate-authz/tollgate/test/outside"
 )
 
-// missingError is a part of the machine that tests need and that is not there.
-type missingError struct{ what string }
-
-func (e missingError) Error() string { return e.what }
-
-func isMissing(err error) bool {
-	var missing missingError
-	return errors.As(err, &missing)
-}
-
-// runtime runs scripts of a language with the packages that they import.
-type runtime struct {
-	program  string
-	packages string // the folder
-}
-
-// oldestPython is the first that the pinned wheels are for.
-const oldestPython = 11
-
 // python is the one of the machine; its packages are wheels that pip verifies.
-var python = sync.OnceValues(func() (runtime, error) {
-	none := runtime{}
-	program, err := exec.LookPath("python3")
-	if err != nil {
-		return none, missingError{"python3 is not on PATH"}
-	}
-	version, err := output(program, "-c", `import sys; print(*sys.version_info[:2])`)
-	if err != nil {
-		return none, err
-	}
-	minor, ok := strings.CutPrefix(version, "3 ")
-	if n, err := strconv.Atoi(minor); !ok || err != nil || n < oldestPython {
-		return none, missingError{fmt.Sprintf("python3 on PATH is %s: the libraries need 3.%d or newer", strings.ReplaceAll(version, " ", "."), oldestPython)}
-	}
-	const requirements = "python/requirements.txt"
-	packages, err := installed("python3."+minor, []string{requirements}, func(dir string) error {
-		return pip(program, requirements, dir)
-	})
-	return runtime{program, packages}, err
+var python = sync.OnceValues(func() (outside.Runtime, error) {
+	return outside.Python("oauthclients", "python/requirements.txt", 0)
 })
 
 // oldestNode is the first that the libraries run on.
@@ -60,43 +24,31 @@ const oldestNode = 20
 
 // node is the one of the machine if it is new enough and has npm beside it, else
 // the one of a wheel that pip verifies; its packages are those of the lock file.
-var node = sync.OnceValues(func() (runtime, error) {
-	none := runtime{}
+var node = sync.OnceValues(func() (outside.Runtime, error) {
 	program, npm, err := findNode()
 	if err != nil {
-		return none, err
+		return outside.Runtime{}, err
 	}
-	packages, err := installed("node", []string{"node/package.json", "node/package-lock.json"}, func(dir string) error {
-		if err := os.CopyFS(dir, os.DirFS("node")); err != nil {
-			return err
-		}
-		out, err := command(dir, npm[0], append(npm[1:], "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error", "--fetch-retries=1", "--fetch-retry-mintimeout=1000")...)
-		switch {
-		case err != nil && strings.Contains(out, "EINTEGRITY"):
-			return fmt.Errorf("npm ci: %w\n%s", err, out)
-		case err != nil:
-			return missingError{fmt.Sprintf("npm could not fetch the packages of node/package-lock.json (is there a network?): %v\n%s", err, out)}
-		}
-		return nil
+	packages, err := outside.Installed("oauthclients-node", []string{"node/package.json", "node/package-lock.json"}, func(dir string) error {
+		return install(npm, dir)
 	})
-	return runtime{program, filepath.Join(packages, "node_modules")}, err
+	return outside.Runtime{Program: program, Packages: filepath.Join(packages, "node_modules")}, err
 })
 
 func findNode() (program string, npm []string, err error) {
 	program, err = exec.LookPath("node")
 	npmProgram, npmErr := exec.LookPath("npm")
 	if err == nil && npmErr == nil {
-		version, err := output(program, "-p", `process.versions.node.split(".")[0]`)
-		if n, numErr := strconv.Atoi(version); err == nil && numErr == nil && n >= oldestNode {
+		version, err := exec.Command(program, "-p", `process.versions.node.split(".")[0]`).Output()
+		if n, numErr := strconv.Atoi(strings.TrimSpace(string(version))); err == nil && numErr == nil && n >= oldestNode {
 			return program, []string{npmProgram}, nil
 		}
 	}
 	python3, err := exec.LookPath("python3")
 	if err != nil {
-		return "", nil, missingError{fmt.Sprintf("no node %d or newer with npm on PATH, and no python3 to install one", oldestNode)}
+		return "", nil, outside.Missing("no node %d or newer with npm on PATH, and no python3 to install one", oldestNode)
 	}
-	const requirements = "node/nodejs.txt"
-	dir, err := installed("nodejs", []string{requirements}, func(dir string) error { return pip(python3, requirements, dir) })
+	dir, err := outside.Wheels(python3, "oauthclients-nodejs", "node/nodejs.txt")
 	if err != nil {
 		return "", nil, fmt.Errorf("no node %d or newer with npm on PATH: %w", oldestNode, err)
 	}
@@ -105,83 +57,21 @@ func findNode() (program string, npm []string, err error) {
 	return program, []string{program, filepath.Join(home, "lib", "node_modules", "npm", "bin", "npm-cli.js")}, nil
 }
 
-// installed returns the folder of the cache for what those files pin, and fills
-// it on first use. It appears at once or not at all: fill works in a folder that
-// is then renamed. A change of the files is another folder.
-func installed(name string, pins []string, fill func(dir string) error) (string, error) {
-	hash := sha256.New()
-	for _, file := range pins {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			return "", err
-		}
-		_, _ = hash.Write(text)
+// install has npm fetch what the lock file pins.
+func install(npm []string, dir string) error {
+	if err := os.CopyFS(dir, os.DirFS("node")); err != nil {
+		return err
 	}
-	cache, err := filepath.Abs(filepath.Join(root, ".cache"))
-	if err != nil {
-		return "", err
-	}
-	target := filepath.Join(cache, fmt.Sprintf("oauthclients-%s-%x", name, hash.Sum(nil)[:6]))
-	if _, err := os.Stat(target); err == nil {
-		return target, nil
-	}
-	if err := os.MkdirAll(cache, 0o755); err != nil {
-		return "", err
-	}
-	work, err := os.MkdirTemp(cache, "installing-")
-	if err != nil {
-		return "", err
-	}
-	defer func() { _ = os.RemoveAll(work) }()
-	dir := filepath.Join(work, "done")
-	if err := os.Mkdir(dir, 0o755); err != nil {
-		return "", err
-	}
-	if err := fill(dir); err != nil {
-		return "", err
-	}
-	if err := os.Rename(dir, target); err != nil {
-		// Another run beside this one was quicker; what it installed is as good.
-		if _, missing := os.Stat(target); missing != nil {
-			return "", err
-		}
-	}
-	return target, nil
-}
-
-// pip installs wheels into a folder of their own, which no distribution objects
-// to and which needs no venv.
-func pip(python3, requirements, dir string) error {
-	if _, err := output(python3, "-m", "pip", "--version"); err != nil {
-		return missingError{"python3 has no pip (Debian: apt-get install python3-pip)"}
-	}
-	out, err := command("", python3, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input", "--retries", "2",
-		"--require-hashes", "--no-deps", "--only-binary=:all:", "--target", dir, "-r", requirements)
-	switch {
-	case err != nil && strings.Contains(out, "DO NOT MATCH THE HASHES"):
-		return fmt.Errorf("pip install: %w\n%s", err, out)
-	case err != nil:
-		return missingError{fmt.Sprintf("pip could not install %s (is there a network?): %v\n%s", requirements, err, out)}
-	}
-	return nil
-}
-
-// command runs a program of the installation for at most five minutes.
-func command(dir, program string, args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, program, args...)
+	cmd := exec.CommandContext(ctx, npm[0], append(npm[1:], "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error", "--fetch-retries=1", "--fetch-retry-mintimeout=1000")...)
 	cmd.Dir = dir
-	// PIP_USER would contradict --target.
-	cmd.Env = append(os.Environ(), "PIP_USER=0", "PIP_ROOT_USER_ACTION=ignore")
 	out, err := cmd.CombinedOutput()
-	return string(out), err
-}
-
-func output(program string, args ...string) (string, error) {
-	out, err := exec.Command(program, args...).Output()
-	if err != nil {
-		return "", fmt.Errorf("run %s: %w", program, err)
+	switch {
+	case err != nil && strings.Contains(string(out), "EINTEGRITY"):
+		return fmt.Errorf("npm ci: %w\n%s", err, out)
+	case err != nil:
+		return outside.Missing("npm could not fetch the packages of node/package-lock.json (is there a network?): %v\n%s", err, out)
 	}
-	return strings.TrimSpace(string(out)), nil
+	return nil
 }

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/tollgate-authz/tollgate/test/outside"
 )
 
 // The scripts of a library are python/<library>_<scenario>.py and
@@ -37,23 +39,23 @@ func TestD3D4V5_OpenIDClient(t *testing.T) {
 
 func runPython(t *testing.T, library string, scripts int) {
 	t.Helper()
-	p := require(t, python)
-	runScripts(t, p.program, filepath.Join("python", library+"_*.py"), scripts, "PYTHONPATH="+p.packages, "PYTHONNOUSERSITE=1", "PYTHONDONTWRITEBYTECODE=1")
+	p := outside.Require(t, python)
+	runScripts(t, p.Program, filepath.Join("python", library+"_*.py"), scripts, "PYTHONPATH="+p.Packages, "PYTHONNOUSERSITE=1", "PYTHONDONTWRITEBYTECODE=1")
 }
 
 // runNode puts the scripts beside the packages: imports are looked up from where
 // a script lies.
 func runNode(t *testing.T, library string, scripts int) {
 	t.Helper()
-	n := require(t, node)
+	n := outside.Require(t, node)
 	dir := t.TempDir()
 	if err := os.CopyFS(dir, os.DirFS("node")); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Symlink(n.packages, filepath.Join(dir, "node_modules")); err != nil {
+	if err := os.Symlink(n.Packages, filepath.Join(dir, "node_modules")); err != nil {
 		t.Fatal(err)
 	}
-	runScripts(t, n.program, filepath.Join(dir, library+"_*.mjs"), scripts)
+	runScripts(t, n.Program, filepath.Join(dir, library+"_*.mjs"), scripts)
 }
 
 // runScripts runs each on a client of its own. How many there are is said by the

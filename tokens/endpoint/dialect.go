@@ -59,7 +59,7 @@ func (e *endpoint) token(d *dialect) func(*http.Request, *Event) (answer, error)
 // begin reads a request that carries client credentials, in a dialect.
 func (e *endpoint) begin(d *dialect, r *http.Request, ev *Event) (*grant, error) {
 	g := &grant{now: e.Now(), settings: e.Settings(), event: ev, dialect: d}
-	g.source = source(r, g.settings.TrustedHops)
+	g.source = tokens.RequestSource(r, g.settings.TrustedHops)
 	if g.source.IsValid() {
 		ev.Source = g.source.String()
 	}

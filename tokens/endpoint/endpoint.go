@@ -39,6 +39,8 @@ type Records interface {
 	Family(ctx context.Context, id string) (*tokens.Family, error)
 	// RotateFamily puts the next refresh token in force: ErrSpent, ErrEnded.
 	RotateFamily(ctx context.Context, next *tokens.Family, g *tokens.Grant) error
+	// EditToken changes a recorded token and its family in one step, see sqlite.DB.
+	EditToken(ctx context.Context, id string, edit func(*tokens.Holding) error) (*tokens.Holding, error)
 	// EndFamily ends a refresh token with all access tokens beside it.
 	EndFamily(ctx context.Context, id string) error
 	// RevokeToken ends one access token.

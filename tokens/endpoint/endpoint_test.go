@@ -230,13 +230,12 @@ func TestI10_TrustedIPs(t *testing.T) {
 func TestI2_EditsAndDeletionHoldAtOnce(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	scopes := []string{"contacts:read"}
-	w.edited(w.db.UpdateClient(t.Context(), w.client.ID, &scopes, nil))
+	w.edit(w.client.ID, onlyScopes("contacts:read"))
 	w.do(jsonRequest("reports", w.secret, "contacts:write")).want(t, 401, "R2")
 	if res := w.do(jsonRequest("reports", w.secret, nil)); res.fields.Scope != "contacts:read" {
 		t.Errorf("got %v, want the scope that is left", res)
 	}
-	w.must(w.db.DeleteClient(t.Context(), w.client.ID))
+	w.must(w.db.DeleteClient(t.Context(), w.client.ID, nil))
 	w.follow()
 	w.do(jsonRequest("reports", w.secret, nil)).want(t, 401, "R1")
 }

@@ -84,12 +84,12 @@ func (e *endpoint) introspectToken(ctx context.Context, g *grant) (introspection
 		return introspection{}, fmt.Errorf("introspect a token: %w", err)
 	}
 	id := t.Identity()
-	if id.Ended != nil || t.Expired(g.now) {
+	if id.EndedBy(g.now) != nil || id.Expired(g.now) {
 		return introspection{}, nil
 	}
 	return introspection{
-		Active: true, Scope: id.ScopeList, ClientID: id.ClientID(), TokenType: "Bearer", Expires: unix(t.Expires), IssuedAt: unix(t.Issued),
-		Subject: t.Subject, Audience: t.Audience, Issuer: id.Issuer(), ID: t.ID,
+		Active: true, Scope: id.ScopeList, ClientID: id.ClientID(), TokenType: "Bearer", Expires: unix(id.Expires()), IssuedAt: unix(t.Issued),
+		Subject: t.Subject, Audience: t.Audience, Issuer: id.Issuer(), ID: t.JTI(),
 	}, nil
 }
 

@@ -82,7 +82,7 @@ func TestIntrospectOthersTokens(t *testing.T) {
 	may.revoked(r.fields.AccessToken)
 	may.revoked(r.fields.RefreshToken)
 	may.wantActive(true, r.fields.AccessToken)
-	w.edited(w.db.UpdateClient(t.Context(), may.id, &[]string{"contacts:read"}, nil))
+	w.edit(may.id, onlyScopes("contacts:read"))
 	may.wantActive(false, r.fields.AccessToken)
 }
 
@@ -93,7 +93,7 @@ func TestIntrospectEffectiveScopes(t *testing.T) {
 		w := newWorld(t, unlimited)
 		c, may := w.caller("app", refreshing, formatted(format)), w.caller("may", scoped("tollgate:introspect"))
 		r := c.token()
-		w.edited(w.db.UpdateClient(t.Context(), c.id, &[]string{"contacts:write", "more"}, nil))
+		w.edit(c.id, onlyScopes("contacts:write", "more"))
 		for _, token := range []string{r.fields.AccessToken, r.fields.RefreshToken} {
 			for _, who := range []caller{c, may} {
 				if got := said(t, who.introspect(token))["scope"]; got != "contacts:write" {
@@ -101,7 +101,7 @@ func TestIntrospectEffectiveScopes(t *testing.T) {
 				}
 			}
 		}
-		w.edited(w.db.UpdateClient(t.Context(), c.id, &[]string{"more"}, nil))
+		w.edit(c.id, onlyScopes("more"))
 		if got, ok := said(t, c.introspect(r.fields.AccessToken))["scope"]; ok {
 			t.Errorf("%s: scope %v, want none", format, got)
 		}
@@ -116,8 +116,8 @@ func TestIntrospectInactive(t *testing.T) {
 		w := newWorld(t, unlimited)
 		may := w.caller("may", scoped("tollgate:introspect"))
 		for name, end := range map[string]func(c caller, r response){
-			"suspended": func(c caller, _ response) { w.edited(w.db.SuspendClient(t.Context(), c.id, true)) },
-			"deleted":   func(c caller, _ response) { w.must(w.db.DeleteClient(t.Context(), c.id)); w.follow() },
+			"suspended": func(c caller, _ response) { w.edit(c.id, suspension(true)) },
+			"deleted":   func(c caller, _ response) { w.must(w.db.DeleteClient(t.Context(), c.id, nil)); w.follow() },
 			"secret revoked": func(c caller, _ response) {
 				w.edited(w.db.RevokeSecret(t.Context(), c.id, 1))
 			},
@@ -196,7 +196,7 @@ func TestIntrospectForeignToken(t *testing.T) {
 	// No revocation of ours reaches it.
 	c.revoked(token)
 	may.revoked(token)
-	w.edited(w.db.SuspendClient(t.Context(), c.id, true))
+	w.edit(c.id, suspension(true))
 	may.wantActive(true, token)
 	w.advance(90 * time.Second)
 	may.wantActive(false, token)

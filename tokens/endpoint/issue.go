@@ -27,20 +27,30 @@ func (e *endpoint) issue(ctx context.Context, g *grant, store func(context.Conte
 		return err
 	}
 	g.access = access
+	if g.family == nil && record == nil {
+		done, err := e.turns.take(ctx, g.client.ID)
+		if err != nil {
+			return err
+		}
+		defer done()
+		return e.generations(e.Limits.Take, g)
+	}
+	return e.counted(ctx, g, func(ctx context.Context) error { return store(ctx, g.family, record) })
+}
+
+// counted stores what was made for a request, and counts it.
+func (e *endpoint) counted(ctx context.Context, g *grant, store func(context.Context) error) error {
 	done, err := e.turns.take(ctx, g.client.ID)
 	if err != nil {
 		return err
 	}
 	defer done()
-	if g.family == nil && record == nil {
-		return e.generations(e.Limits.Take, g)
-	}
 	// Only what succeeds is counted (row I4): were failures of the store counted too,
 	// it would refuse its clients for a minute after it is back.
 	if err := e.generations(e.Limits.Look, g); err != nil {
 		return err
 	}
-	if err := store(ctx, g.family, record); err != nil {
+	if err := store(ctx); err != nil {
 		return err
 	}
 	// It is this client's turn: the limit is as it was. Should another client have

@@ -36,6 +36,11 @@ func (r storeRecords) RotateFamily(ctx context.Context, next *tokens.Family, g *
 	return r.then(ctx, r.DB.RotateFamily(ctx, next, g))
 }
 
+func (r storeRecords) EditToken(ctx context.Context, id string, edit func(*tokens.Holding) error) (*tokens.Holding, error) {
+	h, err := r.DB.EditToken(ctx, id, edit)
+	return h, r.then(ctx, err)
+}
+
 func (r storeRecords) EndFamily(ctx context.Context, id string) error {
 	return r.then(ctx, r.DB.EndFamily(ctx, id))
 }

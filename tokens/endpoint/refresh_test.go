@@ -214,15 +214,15 @@ func TestD4_Scopes(t *testing.T) {
 	w.advance(time.Second)
 	r = c.refreshed(r) // which those have not spent
 	// What the client loses is not given again; what it gains is not in the refresh token.
-	w.edited(w.db.UpdateClient(t.Context(), c.id, &[]string{"admin", "read", "more"}, nil))
+	w.edit(c.id, onlyScopes("admin", "read", "more"))
 	w.advance(time.Second)
 	if r = c.refreshed(r); r.fields.Scope != "read" {
 		t.Errorf("got %v, want the scope that is left", r)
 	}
 	c.refresh(r, "scope", "write").refused(t, 400, "R2", "invalid_scope")
-	w.edited(w.db.UpdateClient(t.Context(), c.id, &[]string{"admin"}, nil))
+	w.edit(c.id, onlyScopes("admin"))
 	c.refresh(r).refused(t, 400, "R2", "invalid_scope")
-	w.edited(w.db.UpdateClient(t.Context(), c.id, &[]string{"read", "write"}, nil))
+	w.edit(c.id, onlyScopes("read", "write"))
 	w.advance(time.Second)
 	if r = c.refreshed(r); r.fields.Scope != "write read" {
 		t.Errorf("got %v, want the scopes that are back", r)

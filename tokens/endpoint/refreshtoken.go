@@ -28,14 +28,16 @@ func (e *endpoint) refreshToken(ctx context.Context, g *grant) error {
 
 // requireFamily finds the family of which this is the most recent refresh token.
 func (e *endpoint) requireFamily(ctx context.Context, g *grant) error {
-	if !g.client.Refresh {
-		return unauthorized.because("a client without refresh tokens")
-	}
 	id, counter, ours := e.Pepper.ReadRefreshToken(g.refresh)
 	if !ours {
-		return invalidGrant.because("not a refresh token of ours")
+		return g.withoutRefresh(nil, invalidGrant.because("not a refresh token of ours"))
 	}
 	f, err := e.Records.Family(ctx, id)
+	if err == nil || errors.Is(err, tokens.ErrNotFound) {
+		if no := g.withoutRefresh(f, nil); no != nil {
+			return no
+		}
+	}
 	switch {
 	case errors.Is(err, tokens.ErrNotFound):
 		return invalidGrant.because("the refresh token's family is gone")
@@ -58,6 +60,15 @@ func (e *endpoint) requireFamily(ctx context.Context, g *grant) error {
 	return nil
 }
 
+// withoutRefresh refuses a client that has no refresh tokens, but for those of recorded
+// tokens, which every client's have.
+func (g *grant) withoutRefresh(f *tokens.Family, otherwise error) error {
+	if !g.client.Refresh && (f == nil || f.Client != g.client.ID || f.Token == "") {
+		return unauthorized.because("a client without refresh tokens")
+	}
+	return otherwise
+}
+
 // endReused ends a family of which a spent refresh token was used: somebody has
 // stolen it, or the one after it (RFC 9700 section 4.14.2). Requests that were under
 // way when it was spent are one caller's who asks twice, and end nothing.
@@ -72,10 +83,11 @@ func (e *endpoint) endReused(ctx context.Context, g *grant, f *tokens.Family) er
 }
 
 // requireFamilyScope narrows the scope, if that was asked for. The refresh token keeps
-// its own (RFC 6749 section 6). What the client has lost is not given again.
+// its own (RFC 6749 section 6). What the client has lost is not given again. A recorded
+// token may be for nothing but routes that ask for no scope: its client has none of those.
 func (g *grant) requireFamilyScope() (err error) {
 	left := scopesLeft(g.family, g.client)
-	if len(left) == 0 {
+	if len(left) == 0 && g.family.Token == "" {
 		return invalidScope.because("the client has lost every scope of this refresh token")
 	}
 	g.scopes, err = choose(g.scope, left)
@@ -100,7 +112,12 @@ func (e *endpoint) rotate(ctx context.Context, g *grant) error {
 	g.family = &next
 	e.rotations.begin(next.ID)
 	defer func() { e.rotations.end(next.ID, e.Now()) }()
-	err := e.issue(ctx, g, e.Records.RotateFamily)
+	var err error
+	if next.Token != "" {
+		err = e.rotateRecorded(ctx, g)
+	} else {
+		err = e.issue(ctx, g, e.Records.RotateFamily)
+	}
 	switch {
 	case errors.Is(err, tokens.ErrSpent): // it was not yet when this request began
 		return invalidGrant.because("a refresh token used twice at once")

@@ -174,7 +174,7 @@ func (w *world) verify(r response) *tokens.Token {
 func (w *world) wantLive(live bool, r response) {
 	w.t.Helper()
 	token := w.verify(r)
-	if got := token.Identity().Ended == nil && !token.Expired(w.clock()); got != live {
+	if got := token.Identity().Ended == nil && !token.Identity().Expired(w.clock()); got != live {
 		w.t.Errorf("the token is accepted: %t (%v), want %t", got, token.Identity().Ended, live)
 	}
 }

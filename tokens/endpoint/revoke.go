@@ -49,7 +49,7 @@ func (e *endpoint) revokeToken(ctx context.Context, g *grant) error {
 		return nil
 	case err != nil:
 		return fmt.Errorf("read the token to be revoked: %w", err)
-	case t.ClientID != g.client.ID, t.Expired(g.now):
+	case t.ClientID != g.client.ID, t.Identity().Expired(g.now):
 		return nil
 	case endedForGood(t.Identity()): // who asks again and again need not make us write each time
 		return nil

@@ -257,13 +257,13 @@ func TestV5_SuspendedTokenStaysRevoked(t *testing.T) {
 	r := c.token()
 	w.records.set(func(call string) error {
 		if call == "Client done" {
-			w.edited(w.db.SuspendClient(t.Context(), c.id, true))
+			w.edit(c.id, suspension(true))
 		}
 		return nil
 	})
 	c.revoked(r.fields.AccessToken)
 	w.records.set(nil)
-	w.edited(w.db.SuspendClient(t.Context(), c.id, false))
+	w.edit(c.id, suspension(false))
 	w.wantLive(false, r)
 }
 

@@ -151,6 +151,20 @@ func (w *world) edited(_ *tokens.Client, err error) {
 	w.follow()
 }
 
+// edit changes a client, and follows.
+func (w *world) edit(id string, edit func(*tokens.Client) error) {
+	w.t.Helper()
+	w.edited(w.db.EditClient(w.t.Context(), id, edit))
+}
+
+func onlyScopes(scopes ...string) func(*tokens.Client) error {
+	return func(c *tokens.Client) error { c.Scopes = scopes; return nil }
+}
+
+func suspension(suspended bool) func(*tokens.Client) error {
+	return func(c *tokens.Client) error { c.Suspended = suspended; return nil }
+}
+
 // create makes a client with the alias name.
 func (w *world) create(name string, change func(*tokens.Client)) (*tokens.Client, tokens.Secret) {
 	w.t.Helper()

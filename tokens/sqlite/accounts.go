@@ -51,6 +51,40 @@ func (db *DB) ListAccounts(ctx context.Context) ([]*tokens.Account, error) {
 	return queryAccounts(ctx, db.reader, `ORDER BY name`)
 }
 
+// AccountsPage returns at most limit accounts by name, after a position: the account of
+// a name, or all without one.
+func (db *DB) AccountsPage(ctx context.Context, account string, after tokens.Position, limit int) ([]*tokens.Account, error) {
+	where, args := accountsPage(account, after, limit)
+	return queryAccounts(ctx, db.reader, where, args...)
+}
+
+// EditAccount changes the time zone of an account, as EditClient does what may be
+// changed of a client.
+func (db *DB) EditAccount(ctx context.Context, name string, edit func(*tokens.Account) error) (*tokens.Account, error) {
+	var a *tokens.Account
+	err := db.write(ctx, func(tx *sql.Tx) error {
+		read := func() (*tokens.Account, error) { return oneAccount(ctx, tx, name) }
+		was, now, err := edited(read, edit, func(to, from *tokens.Account) { to.Zone = from.Zone })
+		if err != nil {
+			return err
+		}
+		if a = now; *now == *was {
+			return nil
+		}
+		if err := errors.Join(now.Validate()...); err != nil {
+			return fmt.Errorf("change the account %s: %w", name, err)
+		}
+		if _, err := tx.ExecContext(ctx, `UPDATE accounts SET zone = ? WHERE name = ?`, now.Zone, name); err != nil {
+			return fmt.Errorf("change the account %s: %w", name, err)
+		}
+		return db.record(ctx, tx, kindAccount, name)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
 func oneAccount(ctx context.Context, q querier, name string) (*tokens.Account, error) {
 	accounts, err := queryAccounts(ctx, q, `WHERE name = ?`, name)
 	if err != nil {

@@ -51,17 +51,59 @@ func (db *DB) ListAPIKeys(ctx context.Context) ([]*tokens.APIKey, error) {
 	return queryAPIKeys(ctx, db.reader, byCreation)
 }
 
-// DeleteAPIKey ends an API key.
-func (db *DB) DeleteAPIKey(ctx context.Context, id string) error {
-	return db.write(ctx, func(tx *sql.Tx) error {
-		done, err := tx.ExecContext(ctx, `DELETE FROM api_keys WHERE id = ?`, id)
+// APIKeysPage returns at most limit API keys by creation, after a position: an
+// account's, or all without one.
+func (db *DB) APIKeysPage(ctx context.Context, account string, after tokens.Position, limit int) ([]*tokens.APIKey, error) {
+	where, args := page(account, after, limit)
+	return queryAPIKeys(ctx, db.reader, where, args...)
+}
+
+// APIKey returns the API key of that ID; tokens.ErrNotFound when there is none.
+func (db *DB) APIKey(ctx context.Context, id string) (*tokens.APIKey, error) {
+	return oneAPIKey(ctx, db.reader, id)
+}
+
+// EditAPIKey changes the scopes and the trusted addresses of an API key, as EditClient
+// does a client's.
+func (db *DB) EditAPIKey(ctx context.Context, id string, edit func(*tokens.APIKey) error) (*tokens.APIKey, error) {
+	var k *tokens.APIKey
+	err := db.write(ctx, func(tx *sql.Tx) error {
+		read := func() (*tokens.APIKey, error) { return oneAPIKey(ctx, tx, id) }
+		was, now, err := edited(read, edit, func(to, from *tokens.APIKey) { to.Scopes, to.TrustedIPs = from.Scopes, from.TrustedIPs })
 		if err != nil {
-			return fmt.Errorf("delete the API key: %w", err)
+			return err
 		}
-		if n, err := done.RowsAffected(); err != nil {
+		k, now.Scopes = now, sorted(now.Scopes)
+		if slices.Equal(now.Scopes, was.Scopes) && slices.Equal(now.TrustedIPs, was.TrustedIPs) {
+			return nil
+		}
+		if err := errors.Join(now.Validate()...); err != nil {
+			return fmt.Errorf("change the API key %s: %w", id, err)
+		}
+		_, err = tx.ExecContext(ctx, `UPDATE api_keys SET scopes = ?, trusted_ips = ? WHERE id = ?`, joinScopes(now.Scopes), joinPrefixes(now.TrustedIPs), id)
+		if err != nil {
+			return fmt.Errorf("change the API key %s: %w", id, err)
+		}
+		return db.record(ctx, tx, kindAPIKey, id)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return k, nil
+}
+
+// DeleteAPIKey ends an API key, unless check (nil: none) returns an error.
+func (db *DB) DeleteAPIKey(ctx context.Context, id string, check func(*tokens.APIKey) error) error {
+	return db.write(ctx, func(tx *sql.Tx) error {
+		k, err := oneAPIKey(ctx, tx, id)
+		if err != nil {
+			return err
+		}
+		if err := permit(check, k); err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, `DELETE FROM api_keys WHERE id = ?`, id); err != nil {
 			return fmt.Errorf("delete the API key: %w", err)
-		} else if n == 0 {
-			return fmt.Errorf("API key %q: %w", id, tokens.ErrNotFound)
 		}
 		return db.record(ctx, tx, kindAPIKey, id)
 	})
@@ -100,6 +142,17 @@ func (db *DB) DeleteMove(ctx context.Context, id tokens.MoveID) error {
 // ListMoves returns all marks.
 func (db *DB) ListMoves(ctx context.Context) ([]*tokens.Move, error) {
 	return queryMoves(ctx, db.reader, `ORDER BY account, api`)
+}
+
+func oneAPIKey(ctx context.Context, q querier, id string) (*tokens.APIKey, error) {
+	keys, err := queryAPIKeys(ctx, q, `WHERE id = ?`, id)
+	if err != nil {
+		return nil, err
+	}
+	if len(keys) == 0 {
+		return nil, fmt.Errorf("API key %q: %w", id, tokens.ErrNotFound)
+	}
+	return keys[0], nil
 }
 
 func queryAPIKeys(ctx context.Context, q querier, where string, args ...any) ([]*tokens.APIKey, error) {

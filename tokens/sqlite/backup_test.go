@@ -209,7 +209,7 @@ func TestB14_ReadOnlyStore(t *testing.T) {
 	readOnly(1, db.writer)
 	for _, err := range []error{
 		db.CreateClient(t.Context(), storetest.NewClient("client2")), db.AddTokens(t.Context(), nil, storetest.NewGrant("token1", "client1")),
-		db.DeleteClient(t.Context(), "client1"),
+		db.DeleteClient(t.Context(), "client1", nil),
 	} {
 		if err == nil || !strings.Contains(err.Error(), "readonly") {
 			t.Errorf("got error %v, want that it is read-only", err)

@@ -100,7 +100,7 @@ func collect[ID comparable, R any](ctx context.Context, tx *sql.Tx, into *map[ID
 // Changes returns the records changed after a change (tokens.Records).
 func (db *DB) Changes(ctx context.Context, after int64) (*tokens.Changes, error) {
 	var last int64
-	if err := db.reader.QueryRowContext(ctx, lastChange).Scan(&last); err != nil {
+	if err := db.last.QueryRowContext(ctx).Scan(&last); err != nil {
 		return nil, fmt.Errorf("find the last change: %w", err)
 	}
 	if last == after {

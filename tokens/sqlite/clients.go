@@ -80,43 +80,66 @@ func (db *DB) ListClients(ctx context.Context) (list []*tokens.Client, err error
 	return list, err
 }
 
-// UpdateClient replaces the scopes or the trusted addresses of the client of that
-// ID, nil leaves them; nothing else of a client can be edited (row I2). It
-// returns the client as it is now.
-func (db *DB) UpdateClient(ctx context.Context, id string, scopes *[]string, trusted *[]netip.Prefix) (*tokens.Client, error) {
-	return db.editClient(ctx, id, func(tx *sql.Tx, c *tokens.Client) error {
-		if scopes != nil {
-			c.Scopes = sorted(*scopes)
-		}
-		if trusted != nil {
-			c.TrustedIPs = slices.Clone(*trusted)
-		}
-		if err := check(c); err != nil {
+// ClientsPage returns at most limit clients by creation, after a position: an account's,
+// or all without one.
+func (db *DB) ClientsPage(ctx context.Context, account string, after tokens.Position, limit int) (list []*tokens.Client, err error) {
+	where, args := page(account, after, limit)
+	err = db.read(ctx, func(tx *sql.Tx) (err error) {
+		list, err = queryClients(ctx, tx, where, args...)
+		return err
+	})
+	return list, err
+}
+
+// EditClient changes the scopes, the trusted addresses and the suspension of the client
+// of that ID or alias, and returns the client as it is then. edit is given a copy of it
+// as it is, and nobody changes it meanwhile: of two edits at once none is lost. An error
+// of edit is returned and changes nothing, and so does an edit of anything else (row
+// I2): tokens.ErrFixed. What is the same as before is not written, and shows in no feed.
+//
+// The store is locked while edit runs: it must not wait, nor ask the store.
+func (db *DB) EditClient(ctx context.Context, idOrAlias string, edit func(*tokens.Client) error) (*tokens.Client, error) {
+	var c *tokens.Client
+	err := db.write(ctx, func(tx *sql.Tx) error {
+		read := func() (*tokens.Client, error) { return oneClient(ctx, tx, idOrAlias, byName, idOrAlias) }
+		was, now, err := edited(read, edit, func(to, from *tokens.Client) {
+			to.Scopes, to.TrustedIPs, to.Suspended = from.Scopes, from.TrustedIPs, from.Suspended
+		})
+		if err != nil {
 			return err
 		}
-		_, err := tx.ExecContext(ctx, `UPDATE clients SET scopes = ?, trusted_ips = ? WHERE id = ?`, joinScopes(c.Scopes), joinPrefixes(c.TrustedIPs), c.ID)
-		return err
+		c, now.Scopes = now, sorted(now.Scopes)
+		widened := !slices.Equal(now.Scopes, was.Scopes) || !slices.Equal(now.TrustedIPs, was.TrustedIPs)
+		if !widened && now.Suspended == was.Suspended {
+			return nil
+		}
+		if widened { // a suspension is never refused, whatever is wrong with the client
+			if err := check(now); err != nil {
+				return fmt.Errorf("change the client %s: %w", now.ID, err)
+			}
+		}
+		_, err = tx.ExecContext(ctx, `UPDATE clients SET scopes = ?, trusted_ips = ?, suspended = ? WHERE id = ?`,
+			joinScopes(now.Scopes), joinPrefixes(now.TrustedIPs), now.Suspended, now.ID)
+		if err != nil {
+			return fmt.Errorf("change the client %s: %w", now.ID, err)
+		}
+		return db.record(ctx, tx, kindClient, now.ID)
 	})
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
 }
 
-// SuspendClient makes the client's secrets and tokens refused, or accepted again.
-func (db *DB) SuspendClient(ctx context.Context, id string, suspended bool) (*tokens.Client, error) {
-	return db.editClient(ctx, id, func(tx *sql.Tx, c *tokens.Client) error {
-		c.Suspended = suspended
-		_, err := tx.ExecContext(ctx, `UPDATE clients SET suspended = ? WHERE id = ?`, suspended, c.ID)
-		return err
-	})
-}
-
-// editClient changes one client, which may be named by its alias, and returns it as
+// changeClient changes one client, which may be named by its alias, and returns it as
 // it is then.
-func (db *DB) editClient(ctx context.Context, idOrAlias string, edit func(*sql.Tx, *tokens.Client) error) (*tokens.Client, error) {
+func (db *DB) changeClient(ctx context.Context, idOrAlias string, change func(*sql.Tx, *tokens.Client) error) (*tokens.Client, error) {
 	var c *tokens.Client
 	err := db.write(ctx, func(tx *sql.Tx) (err error) {
 		if c, err = oneClient(ctx, tx, idOrAlias, byName, idOrAlias); err != nil {
 			return err
 		}
-		if err := edit(tx, c); err != nil {
+		if err := change(tx, c); err != nil {
 			return fmt.Errorf("change the client %s: %w", c.ID, err)
 		}
 		return db.record(ctx, tx, kindClient, c.ID)
@@ -127,9 +150,13 @@ func (db *DB) editClient(ctx context.Context, idOrAlias string, edit func(*sql.T
 	return c, nil
 }
 
-// DeleteClient removes the client of that ID, and with it all of its tokens.
-func (db *DB) DeleteClient(ctx context.Context, idOrAlias string) error {
-	_, err := db.editClient(ctx, idOrAlias, func(tx *sql.Tx, c *tokens.Client) error {
+// DeleteClient removes the client of that ID or alias, and with it all of its tokens,
+// unless check (nil: none) returns an error.
+func (db *DB) DeleteClient(ctx context.Context, idOrAlias string, check func(*tokens.Client) error) error {
+	_, err := db.changeClient(ctx, idOrAlias, func(tx *sql.Tx, c *tokens.Client) error {
+		if err := permit(check, c); err != nil {
+			return err
+		}
 		_, err := tx.ExecContext(ctx, `DELETE FROM clients WHERE id = ?`, c.ID)
 		return err
 	})
@@ -163,8 +190,6 @@ type querier interface {
 
 const byName = `WHERE id = ?1 OR alias = ?1`
 
-const byCreation = `ORDER BY created_at, seq`
-
 func oneClient(ctx context.Context, q querier, name, where string, args ...any) (*tokens.Client, error) {
 	clients, err := queryClients(ctx, q, where, args...)
 	if err != nil {
@@ -194,9 +219,6 @@ func queryClients(ctx context.Context, q querier, where string, args ...any) ([]
 	}
 	if len(clients) == 0 {
 		return nil, nil
-	}
-	if i := strings.Index(where, "ORDER BY"); i >= 0 {
-		where = where[:i]
 	}
 	return clients, querySecrets(ctx, q, byID, where, args...)
 }

@@ -17,43 +17,38 @@ import (
 func (db *DB) AddTokens(ctx context.Context, f *tokens.Family, g *tokens.Grant) error {
 	return db.write(ctx, func(tx *sql.Tx) error {
 		if f != nil {
-			// No change for the feed: nobody asks for a family until it has ended.
-			_, err := tx.ExecContext(ctx, `INSERT INTO families (id, client, generation, scopes, audience, counter, created_at, rotated_at,
-				idle_until, expires_at, ended_at, tokens_until) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-				f.ID, f.Client, f.Generation, strings.Join(f.Scopes, " "), f.Audience, f.Counter, micros(f.CreatedAt), micros(f.RotatedAt),
-				micros(f.IdleUntil), micros(f.ExpiresAt), micros(f.EndedAt), micros(f.TokensUntil))
-			if err != nil {
-				return fmt.Errorf("store the refresh token's family: %w", err)
+			if err := addFamily(ctx, tx, f); err != nil {
+				return err
 			}
 		}
 		return db.addGrant(ctx, tx, g)
 	})
 }
 
+// addFamily appends no change to the feed: nobody asks for a family until it has ended.
+func addFamily(ctx context.Context, tx *sql.Tx, f *tokens.Family) error {
+	_, err := tx.ExecContext(ctx, `INSERT INTO families (id, client, token, generation, scopes, audience, counter, created_at, rotated_at,
+		idle_until, expires_at, ended_at, tokens_until) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		f.ID, f.Client, f.Token, f.Generation, strings.Join(f.Scopes, " "), f.Audience, f.Counter, micros(f.CreatedAt), micros(f.RotatedAt),
+		micros(f.IdleUntil), micros(f.ExpiresAt), micros(f.EndedAt), micros(f.TokensUntil))
+	if err != nil {
+		return fmt.Errorf("store the refresh token's family: %w", err)
+	}
+	return nil
+}
+
 func (db *DB) addGrant(ctx context.Context, tx *sql.Tx, g *tokens.Grant) error {
 	if g == nil {
 		return nil
 	}
-	var hash []byte
-	if g.IsOpaque() {
-		hash = g.Hash[:]
-	}
-	var terms tokens.Terms
 	if g.Terms != nil {
 		if err := errors.Join(g.Validate()...); err != nil {
 			return err
 		}
-		terms = *g.Terms
 	}
-	if terms.Limits != (tokens.TokenLimits{}) {
-		terms.LimitsRev = max(1, terms.LimitsRev)
-	}
-	_, err := tx.ExecContext(ctx, `INSERT INTO grants (id, client, hash, family, generation, scopes, audience, created_at, expires_at, revoked_at,
-		name, trusted_ips, total_requests, paid_requests, per_minute, per_day, wallet_amount, limits_rev)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		g.ID, g.Client, hash, g.Family, g.Generation, strings.Join(g.Scopes, " "), g.Audience, micros(g.CreatedAt), micros(g.ExpiresAt), micros(g.RevokedAt),
-		terms.Name, joinPrefixes(terms.TrustedIPs), terms.Limits.TotalRequests, terms.Limits.PaidRequests, terms.Limits.PerMinute, terms.Limits.PerDay,
-		int64(terms.Limits.WalletAmount), terms.LimitsRev)
+	_, err := tx.ExecContext(ctx, `INSERT INTO grants (id, client, account, created_at, `+grantColumns+`)
+		VALUES (?, ?, coalesce((SELECT account FROM clients WHERE id = ?2), ''), ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		append([]any{g.ID, g.Client, micros(g.CreatedAt)}, grantValues(g)...)...)
 	if err != nil {
 		return fmt.Errorf("store the token: %w", err)
 	}
@@ -63,6 +58,34 @@ func (db *DB) addGrant(ctx context.Context, tx *sql.Tx, g *tokens.Grant) error {
 		}
 	}
 	return db.record(ctx, tx, kindGrant, g.ID)
+}
+
+// grantColumns are those of a token that an edit may change.
+const grantColumns = `hash, family, generation, scopes, audience, expires_at, revoked_at, deleted, name, trusted_ips, total_requests, paid_requests,
+	per_minute, per_day, wallet_amount, limits_rev, environment, lives_from, rotation, old_hash, old_until`
+
+// grantValues are what belongs into them.
+func grantValues(g *tokens.Grant) []any {
+	var terms tokens.Terms
+	if g.Terms != nil {
+		terms = *g.Terms
+	}
+	if terms.Limits != (tokens.TokenLimits{}) {
+		terms.LimitsRev = max(1, terms.LimitsRev)
+	}
+	return []any{
+		hashValue(&g.Hash), g.Family, g.Generation, strings.Join(g.Scopes, " "), g.Audience, micros(g.ExpiresAt), micros(g.RevokedAt), g.Deleted,
+		terms.Name, joinPrefixes(terms.TrustedIPs), terms.Limits.TotalRequests, terms.Limits.PaidRequests, terms.Limits.PerMinute, terms.Limits.PerDay,
+		int64(terms.Limits.WalletAmount), terms.LimitsRev, string(terms.Environment), micros(terms.LivesFrom), terms.Rotation, hashValue(&terms.OldHash), micros(terms.OldUntil),
+	}
+}
+
+// hashValue is NULL where there is no hash.
+func hashValue(hash *[sha256.Size]byte) []byte {
+	if *hash == [sha256.Size]byte{} {
+		return nil
+	}
+	return hash[:]
 }
 
 // Family returns the family of that ID.
@@ -143,12 +166,12 @@ func oneFamily(ctx context.Context, q querier, id string) (*tokens.Family, error
 
 func queryFamilies(ctx context.Context, q querier, where string, args ...any) ([]*tokens.Family, error) {
 	var families []*tokens.Family
-	err := eachRow(ctx, q, "refresh families", `SELECT id, client, generation, scopes, audience, counter, created_at, rotated_at, idle_until,
+	err := eachRow(ctx, q, "refresh families", `SELECT id, client, token, generation, scopes, audience, counter, created_at, rotated_at, idle_until,
 		expires_at, ended_at, tokens_until FROM families `+where, args, func(rows *sql.Rows) error {
 		var f tokens.Family
 		var scopes string
 		var created, rotated, idle, expires, ended, last int64
-		if err := rows.Scan(&f.ID, &f.Client, &f.Generation, &scopes, &f.Audience, &f.Counter, &created, &rotated, &idle, &expires, &ended, &last); err != nil {
+		if err := rows.Scan(&f.ID, &f.Client, &f.Token, &f.Generation, &scopes, &f.Audience, &f.Counter, &created, &rotated, &idle, &expires, &ended, &last); err != nil {
 			return err
 		}
 		f.Scopes = strings.Fields(scopes)
@@ -166,16 +189,16 @@ func queryFamilies(ctx context.Context, q querier, where string, args ...any) ([
 func queryGrants(ctx context.Context, q querier, where string, args ...any) ([]*tokens.Grant, error) {
 	var grants []*tokens.Grant
 	shared := newTexts()
-	var scopes, trusted string
-	var hash sql.RawBytes
-	var created, expires, revoked int64
+	var scopes, trusted, environment string
+	var hash, oldHash sql.RawBytes
+	var created, expires, revoked, livesFrom, oldUntil int64
 	var terms tokens.Terms
 	limits := &terms.Limits
-	err := eachRow(ctx, q, "tokens", `SELECT id, client, hash, family, generation, scopes, audience, created_at, expires_at, revoked_at,
-		name, trusted_ips, total_requests, paid_requests, per_minute, per_day, wallet_amount, limits_rev FROM grants `+where, args, func(rows *sql.Rows) error {
+	err := eachRow(ctx, q, "tokens", `SELECT id, client, created_at, `+grantColumns+` FROM grants `+where, args, func(rows *sql.Rows) error {
 		var g tokens.Grant
-		if err := rows.Scan(&g.ID, &g.Client, &hash, &g.Family, &g.Generation, &scopes, &g.Audience, &created, &expires, &revoked,
-			&terms.Name, &trusted, &limits.TotalRequests, &limits.PaidRequests, &limits.PerMinute, &limits.PerDay, &limits.WalletAmount, &terms.LimitsRev); err != nil {
+		if err := rows.Scan(&g.ID, &g.Client, &created, &hash, &g.Family, &g.Generation, &scopes, &g.Audience, &expires, &revoked, &g.Deleted,
+			&terms.Name, &trusted, &limits.TotalRequests, &limits.PaidRequests, &limits.PerMinute, &limits.PerDay, &limits.WalletAmount, &terms.LimitsRev,
+			&environment, &livesFrom, &terms.Rotation, &oldHash, &oldUntil); err != nil {
 			return err
 		}
 		if len(hash) == sha256.Size {
@@ -183,8 +206,12 @@ func queryGrants(ctx context.Context, q querier, where string, args ...any) ([]*
 		}
 		g.Client, g.Audience, g.Scopes = shared.word(g.Client), shared.word(g.Audience), shared.list(scopes)
 		g.CreatedAt, g.ExpiresAt, g.RevokedAt = timeOf(created), timeOf(expires), timeOf(revoked)
-		if terms.Name != "" || trusted != "" || terms.LimitsRev != 0 {
+		if terms.Name != "" || trusted != "" || terms.LimitsRev != 0 || environment != "" || livesFrom != 0 {
 			own := terms
+			own.Environment, own.LivesFrom, own.OldUntil = tokens.Environment(environment), timeOf(livesFrom), timeOf(oldUntil)
+			if len(oldHash) == sha256.Size {
+				own.OldHash = [sha256.Size]byte(oldHash)
+			}
 			var err error
 			if own.TrustedIPs, err = scanList(trusted); err != nil {
 				return fmt.Errorf("token %s: %w", g.ID, err)

@@ -3,52 +3,8 @@ package sqlite
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
-
-	"github.com/tollgate-authz/tollgate/tokens"
 )
-
-// UpdateTokenLimits changes the limits of one token and returns the token as it is
-// then. edit is given the limits as they are: of two edits at once none is lost. Their
-// revision grows by one, also when they are taken away; the limits that it has already
-// are no edit.
-func (db *DB) UpdateTokenLimits(ctx context.Context, id string, edit func(*tokens.TokenLimits)) (*tokens.Grant, error) {
-	var g *tokens.Grant
-	err := db.write(ctx, func(tx *sql.Tx) error {
-		grants, err := queryGrants(ctx, tx, `WHERE id = ?`, id)
-		if err != nil {
-			return err
-		}
-		if len(grants) == 0 {
-			return fmt.Errorf("token %q: %w", id, tokens.ErrNotFound)
-		}
-		g = grants[0]
-		var terms tokens.Terms
-		if g.Terms != nil {
-			terms = *g.Terms
-		}
-		limits := terms.Limits
-		if edit(&limits); terms.Limits == limits {
-			return nil
-		}
-		if err := errors.Join(limits.Validate()...); err != nil {
-			return err
-		}
-		terms.Limits, terms.LimitsRev = limits, terms.LimitsRev+1
-		g.Terms = &terms
-		_, err = tx.ExecContext(ctx, `UPDATE grants SET total_requests = ?, paid_requests = ?, per_minute = ?, per_day = ?, wallet_amount = ?, limits_rev = ? WHERE id = ?`,
-			limits.TotalRequests, limits.PaidRequests, limits.PerMinute, limits.PerDay, int64(limits.WalletAmount), terms.LimitsRev, id)
-		if err != nil {
-			return fmt.Errorf("change the token's limits: %w", err)
-		}
-		return db.record(ctx, tx, kindGrant, id)
-	})
-	if err != nil {
-		return nil, err
-	}
-	return g, nil
-}
 
 // LimitRevisions stores limits that stand in a configuration file, by names such as
 // "default.per_day", and returns the revision of each: 1 for the first value, and one

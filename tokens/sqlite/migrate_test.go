@@ -166,8 +166,8 @@ func TestMigrationKeepsTokens(t *testing.T) {
 
 	limits := tokens.TokenLimits{PerDay: 5}
 	opaque.Terms = &tokens.Terms{Limits: limits, LimitsRev: 1}
-	if g, err := db.UpdateTokenLimits(t.Context(), "opaque", func(l *tokens.TokenLimits) { *l = limits }); err != nil || cmp.Diff(opaque, g, same) != "" {
-		t.Errorf("an old token's limits: %v\n%s", err, cmp.Diff(opaque, g, same))
+	if h, err := db.EditToken(t.Context(), "opaque", func(h *tokens.Holding) error { h.Grant.SetLimits(limits); return nil }); err != nil || cmp.Diff(opaque, h.Grant, same) != "" {
+		t.Errorf("an old token's limits: %v\n%s", err, cmp.Diff(opaque, h.Grant, same))
 	}
 	acme.Credit, acme.CreditRev = 7, 1
 	if a, err := db.AddCredit(t.Context(), &tokens.Credit{Account: "acme", ID: "credit1", Amount: 7, At: storetest.Epoch}); err != nil || cmp.Diff(acme, a) != "" {

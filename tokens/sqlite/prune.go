@@ -24,10 +24,8 @@ func (db *DB) Prune(ctx context.Context) (pruned int64, err error) {
 		where  string
 		before time.Time
 	}{
-		// An opaque token is told apart from one that never was for a while; a JWT
-		// tells itself that it has expired.
-		{`grants WHERE id IN (SELECT id FROM grants WHERE expires_at < ?1 AND hash IS NOT NULL LIMIT ?2)`, now.Add(-tokens.KeepExpired)},
-		{`grants WHERE id IN (SELECT id FROM grants WHERE expires_at < ?1 AND hash IS NULL LIMIT ?2)`, now},
+		// They are told apart from tokens that never were for a while.
+		{`grants WHERE id IN (SELECT id FROM grants WHERE expires_at < ?1 LIMIT ?2)`, now.Add(-tokens.KeepExpired)},
 		{`families WHERE id IN (SELECT id FROM families WHERE tokens_until < ?1 AND (ended_at != 0 OR idle_until < ?1 OR expires_at < ?1) LIMIT ?2)`, now},
 		{`lockouts WHERE (issuer, token) IN (SELECT issuer, token FROM lockouts WHERE until <= ?1 LIMIT ?2)`, now},
 		{`client_secrets WHERE until != 0 AND until < ?1 AND ?2`, now},

@@ -14,7 +14,7 @@ import (
 // AddSecret gives a client another secret, by its hash. Those it has are refused
 // from until on; a zero until lets them be used on.
 func (db *DB) AddSecret(ctx context.Context, client string, hash []byte, until time.Time) (*tokens.Client, error) {
-	return db.editClient(ctx, client, func(tx *sql.Tx, c *tokens.Client) error {
+	return db.changeClient(ctx, client, func(tx *sql.Tx, c *tokens.Client) error {
 		for i := range c.Secrets {
 			if s := &c.Secrets[i]; !until.IsZero() && (s.Until.IsZero() || until.Before(s.Until)) {
 				s.Until = until.Truncate(time.Microsecond).UTC()
@@ -39,7 +39,7 @@ func (db *DB) AddSecret(ctx context.Context, client string, hash []byte, until t
 // RevokeSecret ends the secret of that generation and those before it, with all
 // tokens that were made with them (row V2).
 func (db *DB) RevokeSecret(ctx context.Context, client string, generation int64) (*tokens.Client, error) {
-	return db.editClient(ctx, client, func(tx *sql.Tx, c *tokens.Client) error {
+	return db.changeClient(ctx, client, func(tx *sql.Tx, c *tokens.Client) error {
 		if generation < 1 || generation > c.Generation {
 			return fmt.Errorf("%w: a secret of generation %d; the newest is %d", tokens.ErrNotFound, generation, c.Generation)
 		}

@@ -39,6 +39,7 @@ type DB struct {
 	sealer cipher.AEAD
 	now    func() time.Time
 	ledger *Ledger
+	last   *sql.Stmt // lastChange, which is asked ten times a second: to read the text is most of the work
 }
 
 const (
@@ -76,6 +77,9 @@ func Open(ctx context.Context, c Config) (*DB, error) {
 	}
 	if err == nil {
 		db.ledger, err = newLedger(ctx, db)
+	}
+	if err == nil {
+		db.last, err = db.reader.PrepareContext(ctx, lastChange)
 	}
 	if err != nil {
 		return nil, errors.Join(explain(c.Path, err), db.Close())
@@ -127,6 +131,9 @@ func connect(dsn string, size int) (*sql.DB, error) {
 // Close closes the store. Transactions under way are rolled back.
 func (db *DB) Close() error {
 	var errs []error
+	if db.last != nil {
+		errs = append(errs, db.last.Close())
+	}
 	if db.reader != nil && db.reader != db.writer {
 		errs = append(errs, db.reader.Close())
 	}

@@ -130,7 +130,7 @@ func TestReopen(t *testing.T) {
 		t.Errorf("key %s after the restart, %s before", again.ID, key.ID)
 	}
 	// Numbers of changes go on; they are not given out twice.
-	if err := db.DeleteClient(t.Context(), "client1"); err != nil {
+	if err := db.DeleteClient(t.Context(), "client1", nil); err != nil {
 		t.Fatal(err)
 	}
 	if changes, err := db.Changes(t.Context(), before.Last); err != nil || changes.Last <= before.Last {
@@ -156,7 +156,7 @@ func TestTwoProcesses(t *testing.T) {
 	if registry.Client("client1") == nil {
 		t.Error("serve does not know the client that the command line made")
 	}
-	if err := cli.DeleteClient(t.Context(), "client1"); err != nil {
+	if err := cli.DeleteClient(t.Context(), "client1", nil); err != nil {
 		t.Fatal(err)
 	}
 	if err := registry.Refresh(t.Context(), storetest.Epoch); err != nil {

@@ -39,6 +39,12 @@ func keyComesBack(t *testing.T, s *world) {
 	createKeys(t, s, bare, full)
 	diff(t, listKeys(t, s), []*tokens.APIKey{full, bare}) // by creation
 	diff(t, snapshot(t, s).APIKeys, map[string]*tokens.APIKey{"key9": full, "key1": bare})
+	diff(t, must[*tokens.APIKey](t)(s.APIKey(t.Context(), "key9")), full)
+	diff(t, must[*tokens.APIKey](t)(s.APIKey(t.Context(), "key1")), bare)
+	for _, id := range []string{"key", "KEY9", ""} {
+		_, err := s.APIKey(t.Context(), id)
+		wantError(t, err, tokens.ErrNotFound)
+	}
 }
 
 func faultyAPIKey(t *testing.T, s *world) {
@@ -65,11 +71,13 @@ func faultyAPIKey(t *testing.T, s *world) {
 
 func deleteAPIKey(t *testing.T, s *world) {
 	createKeys(t, s, NewAPIKey("key1"), NewAPIKey("key2"))
-	if err := s.DeleteAPIKey(t.Context(), "key1"); err != nil {
+	wantError(t, s.DeleteAPIKey(t.Context(), "key1", func(k *tokens.APIKey) error { diff(t, k, NewAPIKey("key1")); return errStale }), errStale)
+	diff(t, must[*tokens.APIKey](t)(s.APIKey(t.Context(), "key1")), NewAPIKey("key1"))
+	if err := s.DeleteAPIKey(t.Context(), "key1", nil); err != nil {
 		t.Fatal(err)
 	}
-	wantError(t, s.DeleteAPIKey(t.Context(), "key1"), tokens.ErrNotFound)
-	wantError(t, s.DeleteAPIKey(t.Context(), ""), tokens.ErrNotFound)
+	wantError(t, s.DeleteAPIKey(t.Context(), "key1", nil), tokens.ErrNotFound)
+	wantError(t, s.DeleteAPIKey(t.Context(), "", nil), tokens.ErrNotFound)
 	diff(t, listKeys(t, s), []*tokens.APIKey{NewAPIKey("key2")})
 }
 

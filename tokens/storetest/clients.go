@@ -66,7 +66,7 @@ func namesAreTakenOnce(t *testing.T, s *world) {
 	if n := len(must[[]*tokens.Client](t)(s.ListClients(t.Context()))); n != 1 {
 		t.Errorf("%d clients after refused creations, want 1", n)
 	}
-	if err := s.DeleteClient(t.Context(), "client1"); err != nil {
+	if err := s.DeleteClient(t.Context(), "client1", nil); err != nil {
 		t.Fatal(err)
 	}
 	c := NewClient("client2")
@@ -99,32 +99,42 @@ func faultyClient(t *testing.T, s *world) {
 	}
 }
 
+func onlyScopes(scopes ...string) func(*tokens.Client) error {
+	return func(c *tokens.Client) error { c.Scopes = scopes; return nil }
+}
+
+func trusting(list ...netip.Prefix) func(*tokens.Client) error {
+	return func(c *tokens.Client) error { c.TrustedIPs = list; return nil }
+}
+
+func suspension(suspended bool) func(*tokens.Client) error {
+	return func(c *tokens.Client) error { c.Suspended = suspended; return nil }
+}
+
 func editClient(t *testing.T, s *world) {
 	c := NewClient("client1")
 	create(t, s, c, NewClient("client2"))
 	want := *c
-
-	scopes := []string{"z:last", "a:first", "z:last"}
+	step := func(name string, edit func(*tokens.Client) error) {
+		t.Helper()
+		diff(t, must[*tokens.Client](t)(s.EditClient(t.Context(), name, edit)), &want)
+		diff(t, must[*tokens.Client](t)(s.Client(t.Context(), "client1")), &want)
+	}
 	want.Scopes = []string{"a:first", "z:last"}
-	diff(t, must[*tokens.Client](t)(s.UpdateClient(t.Context(), "client1", &scopes, nil)), &want)
-	diff(t, must[*tokens.Client](t)(s.Client(t.Context(), "client1")), &want)
-
-	trusted := []netip.Prefix{netip.MustParsePrefix("198.51.100.7/32")}
-	want.TrustedIPs = trusted
-	diff(t, must[*tokens.Client](t)(s.UpdateClient(t.Context(), "client1", nil, &trusted)), &want)
-	diff(t, must[*tokens.Client](t)(s.Client(t.Context(), "client1")), &want)
-
-	none := []netip.Prefix{}
+	step("client1", onlyScopes("z:last", "a:first", "z:last"))
+	want.TrustedIPs = []netip.Prefix{netip.MustParsePrefix("198.51.100.7/32")}
+	step("alias-client1", trusting(want.TrustedIPs...))
 	want.TrustedIPs = nil
-	diff(t, must[*tokens.Client](t)(s.UpdateClient(t.Context(), "client1", nil, &none)), &want)
-	diff(t, must[*tokens.Client](t)(s.Client(t.Context(), "client1")), &want)
+	step("client1", trusting())
+	want.Scopes = []string{"a:first", "m:middle"}
+	step("client1", func(c *tokens.Client) error { c.Scopes[1] = "m:middle"; return nil })
 
 	for _, bad := range [][]string{{}, {"a b"}, {""}} {
-		if _, err := s.UpdateClient(t.Context(), "client1", &bad, nil); err == nil {
+		if _, err := s.EditClient(t.Context(), "client1", onlyScopes(bad...)); err == nil {
 			t.Errorf("scopes %q were stored", bad)
 		}
 	}
-	_, err := s.UpdateClient(t.Context(), "nobody", &scopes, nil)
+	_, err := s.EditClient(t.Context(), "nobody", onlyScopes("a"))
 	wantError(t, err, tokens.ErrNotFound)
 	diff(t, must[*tokens.Client](t)(s.Client(t.Context(), "client1")), &want)
 	diff(t, must[*tokens.Client](t)(s.Client(t.Context(), "client2")), NewClient("client2"))
@@ -132,14 +142,19 @@ func editClient(t *testing.T, s *world) {
 
 func deleteClient(t *testing.T, s *world) {
 	create(t, s, NewClient("client1"), NewClient("client2"))
-	if err := s.DeleteClient(t.Context(), "client1"); err != nil {
+	refusal := func(want string) func(*tokens.Client) error {
+		return func(c *tokens.Client) error { diff(t, c, NewClient(want)); return errStale }
+	}
+	wantError(t, s.DeleteClient(t.Context(), "alias-client1", refusal("client1")), errStale)
+	diff(t, must[*tokens.Client](t)(s.Client(t.Context(), "client1")), NewClient("client1"))
+	if err := s.DeleteClient(t.Context(), "client1", nil); err != nil {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"client1", "alias-client1"} {
 		_, err := s.Client(t.Context(), name)
 		wantError(t, err, tokens.ErrNotFound)
 	}
-	wantError(t, s.DeleteClient(t.Context(), "client1"), tokens.ErrNotFound)
+	wantError(t, s.DeleteClient(t.Context(), "client1", nil), tokens.ErrNotFound)
 	diff(t, must[[]*tokens.Client](t)(s.ListClients(t.Context())), []*tokens.Client{NewClient("client2")})
 }
 

@@ -16,10 +16,9 @@ func feedTells(t *testing.T, s *world) {
 	create(t, s, NewClient("old"), NewClient("doomed"))
 	last := must[*tokens.Changes](t)(s.Snapshot(t.Context())).Last
 	create(t, s, NewClient("new"), NewClient("brief"))
-	scopes := []string{"only"}
-	edited := must[*tokens.Client](t)(s.UpdateClient(t.Context(), "old", &scopes, nil))
+	edited := must[*tokens.Client](t)(s.EditClient(t.Context(), "old", onlyScopes("only")))
 	for _, id := range []string{"doomed", "brief"} {
-		if err := s.DeleteClient(t.Context(), id); err != nil {
+		if err := s.DeleteClient(t.Context(), id, nil); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -40,7 +39,7 @@ func feedIsQuiet(t *testing.T, s *world) {
 	last := must[*tokens.Changes](t)(s.Snapshot(t.Context())).Last
 	// Refused and rolled back changes do not show.
 	wantError(t, s.CreateClient(t.Context(), NewClient("client1")), tokens.ErrIDTaken)
-	wantError(t, s.DeleteClient(t.Context(), "nobody"), tokens.ErrNotFound)
+	wantError(t, s.DeleteClient(t.Context(), "nobody", nil), tokens.ErrNotFound)
 	quiet(last)
 	// Nor does a signing key count as a client.
 	ensure(t, s, "ES256")
@@ -92,6 +91,9 @@ func feedTellsKinds(t *testing.T, s *world) {
 		{"an account", func() error { return s.CreateAccount(t.Context(), &tokens.Account{Name: "initech", CreatedAt: Epoch}) }, tokens.Changes{
 			Accounts: map[string]*tokens.Account{"initech": {Name: "initech", CreatedAt: Epoch}},
 		}},
+		{"an account's zone", func() error { return of(s.EditAccount(t.Context(), "initech", zone("Europe/Berlin"))) }, tokens.Changes{
+			Accounts: map[string]*tokens.Account{"initech": {Name: "initech", Zone: "Europe/Berlin", CreatedAt: Epoch}},
+		}},
 		{"a client", func() error { return s.CreateClient(t.Context(), first) }, tokens.Changes{
 			Clients: map[string]*tokens.Client{"client1": first}, Accounts: map[string]*tokens.Account{account: {Name: account, CreatedAt: Epoch}},
 		}},
@@ -103,10 +105,11 @@ func feedTellsKinds(t *testing.T, s *world) {
 		{"a secret", func() error { return of(s.AddSecret(t.Context(), "client1", second.Hash, time.Time{})) }, edited(func(c *tokens.Client) {
 			c.Generation, c.Secrets = 2, []tokens.ClientSecret{second, c.Secrets[0]}
 		})},
+		{"a client edited", func() error { return of(s.EditClient(t.Context(), "client1", onlyScopes("only"))) }, edited(func(c *tokens.Client) { c.Scopes = []string{"only"} })},
 		{"a revoked secret", func() error { return of(s.RevokeSecret(t.Context(), "client1", 1)) }, edited(func(c *tokens.Client) {
 			c.Ended, c.Secrets = 1, c.Secrets[:1]
 		})},
-		{"a suspension", func() error { return of(s.SuspendClient(t.Context(), "client1", true)) }, edited(func(c *tokens.Client) { c.Suspended = true })},
+		{"a suspension", func() error { return of(s.EditClient(t.Context(), "client1", suspension(true))) }, edited(func(c *tokens.Client) { c.Suspended = true })},
 		{"a family and a token", func() error { return s.AddTokens(t.Context(), f, g) }, tokens.Changes{Grants: map[string]*tokens.Grant{"token1": g}}},
 		{"a rotation", func() error { return s.RotateFamily(t.Context(), rotated(f, Epoch), NewGrant("token3", "client1")) }, tokens.Changes{
 			Grants: map[string]*tokens.Grant{"token3": NewGrant("token3", "client1")},
@@ -117,12 +120,17 @@ func feedTellsKinds(t *testing.T, s *world) {
 			return f
 		}()}}},
 		{"a token's limits", func() error {
-			return of(s.UpdateTokenLimits(t.Context(), "token3", limitedTo(tokens.TokenLimits{PerDay: 5})))
+			return of(editLimits(t, s, "token3", limitedTo(tokens.TokenLimits{PerDay: 5})))
 		}, tokens.Changes{Grants: map[string]*tokens.Grant{"token3": limited}}},
 		{"a revoked token", func() error { return s.RevokeToken(t.Context(), g) }, tokens.Changes{Grants: map[string]*tokens.Grant{"token1": revoked}}},
 		{"a revoked JWT", func() error { return s.RevokeToken(t.Context(), newJWT("token2", "client1")) }, tokens.Changes{Grants: map[string]*tokens.Grant{"token2": jwt}}},
 		{"an API key", func() error { return s.CreateAPIKey(t.Context(), key, key.APIs) }, tokens.Changes{APIKeys: map[string]*tokens.APIKey{"key1": key}}},
-		{"an API key deleted", func() error { return s.DeleteAPIKey(t.Context(), "key1") }, tokens.Changes{APIKeys: map[string]*tokens.APIKey{"key1": nil}}},
+		{"an API key edited", func() error {
+			return of(s.EditAPIKey(t.Context(), "key1", func(k *tokens.APIKey) error { k.Scopes = nil; return nil }))
+		}, tokens.Changes{
+			APIKeys: map[string]*tokens.APIKey{"key1": func() *tokens.APIKey { k := NewAPIKey("key1"); k.Scopes = nil; return k }()},
+		}},
+		{"an API key deleted", func() error { return s.DeleteAPIKey(t.Context(), "key1", nil) }, tokens.Changes{APIKeys: map[string]*tokens.APIKey{"key1": nil}}},
 		{"a move", func() error { return s.AddMove(t.Context(), move) }, tokens.Changes{Moves: map[tokens.MoveID]*tokens.Move{moveID: move}}},
 		{"a move taken back", func() error { return s.DeleteMove(t.Context(), moveID) }, tokens.Changes{Moves: map[tokens.MoveID]*tokens.Move{moveID: nil}}},
 		{"a signing key", func() error { return s.EnsureSigningKey(t.Context(), "ES256", rand.Reader, time.Hour) }, tokens.Changes{SigningKeys: true}},
@@ -141,7 +149,9 @@ func feedTellsKinds(t *testing.T, s *world) {
 		}
 		last = next
 	}
-	// What asks about nothing that decides shows in no change.
+	// What asks about nothing that decides shows in no change, nor do users.
+	u := NewUser("user1")
+	do(t, s.CreateUser(t.Context(), u), of(s.EditUser(t.Context(), "user1", named("Ada"))), s.DeleteUser(t.Context(), "user1", nil))
 	add(t, s, NewFamily("family2", "client1"), nil)
 	do(t, s.EndFamily(t.Context(), "family1"), s.EndFamily(t.Context(), "nobody"), s.RotateFamily(t.Context(), rotated(NewFamily("family2", "client1"), Epoch), nil))
 	if got, next := changed(t, s, last); next != last {
@@ -170,8 +180,8 @@ func fill(t *testing.T, s *world) {
 	}
 	_, err := s.AddSecret(t.Context(), "client1", hashOf("second"), s.now.Add(time.Hour))
 	_, errCredit := s.AddCredit(t.Context(), newCredit("credit1", 5))
-	_, errLimits := s.UpdateTokenLimits(t.Context(), "client1-3", limitedTo(NewTerms().Limits))
-	do(t, err, errCredit, errLimits, s.DeleteLockout(t.Context(), NewLockout("token2").ID()), s.DeleteMove(t.Context(), tokens.MoveID{Account: "acme", API: "invoices"}), s.DeleteAPIKey(t.Context(), "key1"),
+	_, errLimits := editLimits(t, s, "client1-3", limitedTo(NewTerms().Limits))
+	do(t, err, errCredit, errLimits, s.DeleteLockout(t.Context(), NewLockout("token2").ID()), s.DeleteMove(t.Context(), tokens.MoveID{Account: "acme", API: "invoices"}), s.DeleteAPIKey(t.Context(), "key1", nil),
 		s.EnsureSigningKey(t.Context(), "ES256", rand.Reader, time.Hour))
 }
 
@@ -207,7 +217,7 @@ func snapshotIsTheSum(t *testing.T, s *world) {
 
 func deletionCascades(t *testing.T, s *world) {
 	fill(t, s)
-	do(t, s.DeleteClient(t.Context(), "alias-doomed"))
+	do(t, s.DeleteClient(t.Context(), "alias-doomed", nil))
 	for _, id := range []string{"doomed-1", "doomed-2", "doomed-3"} {
 		_, err := s.Family(t.Context(), id)
 		wantError(t, err, tokens.ErrNotFound)
@@ -280,7 +290,7 @@ func prune(t *testing.T, s *world) {
 	token(true, NewGrant("expired-lately", "client1"), time.Second-tokens.KeepExpired, false) // its holder is told that it expired
 	token(false, NewGrant("expired-long-ago", "client1"), -time.Second-tokens.KeepExpired, false)
 	token(true, newJWT("jwt-lives", "client1"), time.Second, true)
-	token(false, newJWT("jwt-expired", "client1"), -time.Second, true) // it tells itself that it has expired
+	token(false, newJWT("jwt-expired", "client1"), -time.Second-tokens.KeepExpired, true)
 
 	families := map[string]bool{}
 	fam := func(id string, stay bool, change func(f *tokens.Family)) {

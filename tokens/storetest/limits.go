@@ -84,6 +84,20 @@ func limitedTo(limits tokens.TokenLimits) func(*tokens.TokenLimits) {
 	return func(l *tokens.TokenLimits) { *l = limits }
 }
 
+// editLimits edits the limits of one token.
+func editLimits(t *testing.T, s Store, id string, edit func(*tokens.TokenLimits)) (*tokens.Grant, error) {
+	h, err := s.EditToken(t.Context(), id, func(h *tokens.Holding) error {
+		limits := h.Grant.Limits()
+		edit(&limits)
+		h.Grant.SetLimits(limits)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return h.Grant, nil
+}
+
 // editsAtOnce: of two that each change another limit, none is lost.
 func editsAtOnce(t *testing.T, s *world) {
 	create(t, s, NewClient("client1"))
@@ -92,7 +106,7 @@ func editsAtOnce(t *testing.T, s *world) {
 	var all sync.WaitGroup
 	for i := range errs {
 		all.Go(func() {
-			_, errs[i] = s.UpdateTokenLimits(t.Context(), "token1", func(l *tokens.TokenLimits) {
+			_, errs[i] = editLimits(t, s, "token1", func(l *tokens.TokenLimits) {
 				l.PerDay++
 				if i%2 == 0 {
 					l.PerMinute++
@@ -124,7 +138,7 @@ func updateLimits(t *testing.T, s *world) {
 		if want.Terms = &terms; rev == 0 {
 			want.Terms = nil
 		}
-		diff(t, must[*tokens.Grant](t)(s.UpdateTokenLimits(t.Context(), g.ID, limitedTo(limits))), &want)
+		diff(t, must[*tokens.Grant](t)(editLimits(t, s, g.ID, limitedTo(limits))), &want)
 		got, next := changed(t, s, last)
 		if next-last != changes {
 			t.Errorf("%d changes, want %d", next-last, changes)
@@ -145,9 +159,9 @@ func updateLimits(t *testing.T, s *world) {
 	step(full, total, 2, 1)
 	diff(t, snapshot(t, s).Grants["other"], other)
 
-	_, err := s.UpdateTokenLimits(t.Context(), "nobody", limitedTo(day))
+	_, err := editLimits(t, s, "nobody", limitedTo(day))
 	wantError(t, err, tokens.ErrNotFound)
-	if _, err := s.UpdateTokenLimits(t.Context(), "full", limitedTo(tokens.TokenLimits{PerDay: -1})); err == nil {
+	if _, err := editLimits(t, s, "full", limitedTo(tokens.TokenLimits{PerDay: -1})); err == nil {
 		t.Error("a negative limit was stored")
 	}
 	if all := snapshot(t, s); all.Last != last {

@@ -62,7 +62,7 @@ func registryFollows(t *testing.T, s *world) {
 	create(t, s, NewClient("client2"))
 	refresh()
 	diff(t, registry.Client("client2"), NewClient("client2"))
-	if err := s.DeleteClient(t.Context(), "client1"); err != nil {
+	if err := s.DeleteClient(t.Context(), "client1", nil); err != nil {
 		t.Fatal(err)
 	}
 	refresh()
@@ -119,9 +119,9 @@ func registryFollowsKinds(t *testing.T, s *world) {
 	f.wantEnded(t, s, revoked, "revoked")
 	f.wantEnded(t, s, jwt, "")
 
-	step(of(s.SuspendClient(t.Context(), "client1", true)))
+	step(of(s.EditClient(t.Context(), "client1", suspension(true))))
 	f.wantEnded(t, s, jwt, "suspended")
-	step(of(s.SuspendClient(t.Context(), "client1", false)))
+	step(of(s.EditClient(t.Context(), "client1", suspension(false))))
 	f.wantEnded(t, s, jwt, "")
 	step(of(s.AddSecret(t.Context(), "client1", hashOf("second"), time.Time{})))
 	f.wantEnded(t, s, jwt, "")
@@ -150,7 +150,7 @@ func registryFollowsKinds(t *testing.T, s *world) {
 	if err := id.Admits("contacts"); err != nil {
 		t.Errorf("after the move was taken back: %v", err)
 	}
-	step(s.DeleteAPIKey(t.Context(), "key1"))
+	step(s.DeleteAPIKey(t.Context(), "key1", nil))
 	if _, err := f.verifier.VerifyAPIKey(text.Reveal()); !errors.Is(err, tokens.ErrInvalid) {
 		t.Errorf("a deleted API key: %v, want %v", err, tokens.ErrInvalid)
 	}
@@ -160,7 +160,7 @@ func registryFollowsKinds(t *testing.T, s *world) {
 	if !strings.Contains(string(f.keys.Document()), next.ID) {
 		t.Error("the next signing key is not published")
 	}
-	step(s.DeleteClient(t.Context(), "client1"))
+	step(s.DeleteClient(t.Context(), "client1", nil))
 	f.wantEnded(t, s, jwt, "deleted")
 }
 
@@ -181,7 +181,7 @@ func registryFollowsLimits(t *testing.T, s *world, f *follower, step func(...err
 	step(s.AddTokens(t.Context(), nil, g))
 	wantLimits(NewTerms().Limits, 1)
 	diff(t, held.Identity().TokenIPs(), NewTerms().TrustedIPs)
-	_, err := s.UpdateTokenLimits(t.Context(), g.ID, limitedTo(tokens.TokenLimits{PerDay: 5}))
+	_, err := editLimits(t, s, g.ID, limitedTo(tokens.TokenLimits{PerDay: 5}))
 	step(err)
 	wantLimits(tokens.TokenLimits{PerDay: 5}, 2)
 
@@ -220,7 +220,7 @@ func registryFollowsOverAGap(t *testing.T, s *world) {
 	if err := held.Identity().Ended; err != nil {
 		t.Fatal(err)
 	}
-	do(t, s.DeleteClient(t.Context(), "client2"), s.DeleteAPIKey(t.Context(), "key2"), s.DeleteMove(t.Context(), tokens.MoveID{Account: "acme", API: "contacts"}),
+	do(t, s.DeleteClient(t.Context(), "client2", nil), s.DeleteAPIKey(t.Context(), "key2", nil), s.DeleteMove(t.Context(), tokens.MoveID{Account: "acme", API: "contacts"}),
 		s.DeleteLockout(t.Context(), lifted))
 	s.advance(2 * time.Hour)
 	create(t, s, NewClient("client3"))

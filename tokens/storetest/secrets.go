@@ -87,11 +87,11 @@ func suspendClient(t *testing.T, s *world) {
 	want := NewClient("client1")
 	for _, suspended := range []bool{true, true, false} {
 		want.Suspended = suspended
-		diff(t, must[*tokens.Client](t)(s.SuspendClient(t.Context(), "alias-client1", suspended)), want)
+		diff(t, must[*tokens.Client](t)(s.EditClient(t.Context(), "alias-client1", suspension(suspended))), want)
 		diff(t, must[*tokens.Client](t)(s.Client(t.Context(), "client1")), want)
 		diff(t, must[*tokens.Client](t)(s.Client(t.Context(), "client2")), NewClient("client2"))
 	}
-	_, err := s.SuspendClient(t.Context(), "nobody", true)
+	_, err := s.EditClient(t.Context(), "nobody", suspension(true))
 	wantError(t, err, tokens.ErrNotFound)
 }
 
@@ -107,7 +107,7 @@ func accountsOnTheFly(t *testing.T, s *world) {
 	want := []*tokens.Account{{Name: "acme", CreatedAt: Epoch}, {Name: "initech", CreatedAt: key.CreatedAt}}
 	diff(t, must[[]*tokens.Account](t)(s.ListAccounts(t.Context())), want)
 	for _, id := range []string{"client1", "client2"} {
-		if err := s.DeleteClient(t.Context(), id); err != nil {
+		if err := s.DeleteClient(t.Context(), id, nil); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/tollgate-authz/tollgate/authz/stats"
 	"github.com/tollgate-authz/tollgate/tokens"
 )
 
@@ -23,24 +24,34 @@ type Store interface {
 	CreateClient(ctx context.Context, c *tokens.Client) error
 	Client(ctx context.Context, idOrAlias string) (*tokens.Client, error)
 	ListClients(ctx context.Context) ([]*tokens.Client, error)
-	UpdateClient(ctx context.Context, id string, scopes *[]string, trusted *[]netip.Prefix) (*tokens.Client, error)
-	DeleteClient(ctx context.Context, id string) error
+	ClientsPage(ctx context.Context, account string, after tokens.Position, limit int) ([]*tokens.Client, error)
+	EditClient(ctx context.Context, idOrAlias string, edit func(*tokens.Client) error) (*tokens.Client, error)
+	DeleteClient(ctx context.Context, idOrAlias string, check func(*tokens.Client) error) error
 	AddSecret(ctx context.Context, client string, hash []byte, until time.Time) (*tokens.Client, error)
 	RevokeSecret(ctx context.Context, client string, generation int64) (*tokens.Client, error)
-	SuspendClient(ctx context.Context, id string, suspended bool) (*tokens.Client, error)
 
 	CreateAccount(ctx context.Context, a *tokens.Account) error
 	Account(ctx context.Context, name string) (*tokens.Account, error)
 	ListAccounts(ctx context.Context) ([]*tokens.Account, error)
+	AccountsPage(ctx context.Context, account string, after tokens.Position, limit int) ([]*tokens.Account, error)
+	EditAccount(ctx context.Context, name string, edit func(*tokens.Account) error) (*tokens.Account, error)
 	AddCredit(ctx context.Context, c *tokens.Credit) (*tokens.Account, error)
 	ListCredits(ctx context.Context, account string, after *tokens.Credit, limit int) ([]*tokens.Credit, error)
+
+	CreateUser(ctx context.Context, u *tokens.User) error
+	User(ctx context.Context, idOrEmail string) (*tokens.User, error)
+	UsersPage(ctx context.Context, account string, after tokens.Position, limit int) ([]*tokens.User, error)
+	EditUser(ctx context.Context, idOrEmail string, edit func(*tokens.User) error) (*tokens.User, error)
+	DeleteUser(ctx context.Context, idOrEmail string, check func(*tokens.User) error) error
 
 	AddTokens(ctx context.Context, f *tokens.Family, g *tokens.Grant) error
 	Family(ctx context.Context, id string) (*tokens.Family, error)
 	RotateFamily(ctx context.Context, next *tokens.Family, g *tokens.Grant) error
 	EndFamily(ctx context.Context, id string) error
 	RevokeToken(ctx context.Context, g *tokens.Grant) error
-	UpdateTokenLimits(ctx context.Context, id string, edit func(*tokens.TokenLimits)) (*tokens.Grant, error)
+	Token(ctx context.Context, id string) (*tokens.Holding, error)
+	EditToken(ctx context.Context, id string, edit func(*tokens.Holding) error) (*tokens.Holding, error)
+	TokensPage(ctx context.Context, account, client string, after tokens.Position, limit int) ([]*tokens.Grant, error)
 
 	LimitRevisions(ctx context.Context, limits map[string]int64) (map[string]int64, error)
 	AddLockout(ctx context.Context, l *tokens.Lockout) error
@@ -49,7 +60,10 @@ type Store interface {
 
 	CreateAPIKey(ctx context.Context, k *tokens.APIKey, opens []string) error
 	ListAPIKeys(ctx context.Context) ([]*tokens.APIKey, error)
-	DeleteAPIKey(ctx context.Context, id string) error
+	APIKey(ctx context.Context, id string) (*tokens.APIKey, error)
+	APIKeysPage(ctx context.Context, account string, after tokens.Position, limit int) ([]*tokens.APIKey, error)
+	EditAPIKey(ctx context.Context, id string, edit func(*tokens.APIKey) error) (*tokens.APIKey, error)
+	DeleteAPIKey(ctx context.Context, id string, check func(*tokens.APIKey) error) error
 	AddMove(ctx context.Context, m *tokens.Move) error
 	ListMoves(ctx context.Context) ([]*tokens.Move, error)
 	DeleteMove(ctx context.Context, id tokens.MoveID) error
@@ -58,6 +72,8 @@ type Store interface {
 	RotateSigningKey(ctx context.Context, r tokens.Rotation) (*tokens.SigningKey, error)
 
 	Prune(ctx context.Context) (pruned int64, err error)
+
+	stats.Store
 }
 
 // Epoch is a time at which a test's records may have been made. Stores keep
@@ -87,6 +103,7 @@ func NewClient(id string) *tokens.Client {
 // Run runs the suite. open returns an empty store each time, which goes by the given
 // clock, and closes it with the test.
 func Run(t *testing.T, open func(t *testing.T, now func() time.Time) Store) {
+	RunStats(t, func(t *testing.T, now func() time.Time) stats.Store { return open(t, now) })
 	for name, test := range map[string]func(*testing.T, *world){
 		"a client comes back as it was stored":    clientComesBack,
 		"a client is found by its alias":          clientByAlias,
@@ -94,7 +111,23 @@ func Run(t *testing.T, open func(t *testing.T, now func() time.Time) Store) {
 		"names are taken once":                    namesAreTakenOnce,
 		"a faulty client is refused":              faultyClient,
 		"I2: scopes and addresses are edited":     editClient,
+		"I2: what is fixed cannot be edited":      fixedFields,
+		"I2: an edit's error changes nothing":     refusedEdits,
+		"I2: an edit of nothing is none":          idleEdits,
+		"I2: of edits at once none is lost":       clientEditsAtOnce,
 		"I2: a deleted client is gone":            deleteClient,
+		"an API key is edited":                    editAPIKey,
+		"an account is edited":                    editAccount,
+		"a user comes back as it was stored":      userComesBack,
+		"a faulty user is refused":                faultyUser,
+		"an e-mail address is taken once":         emailIsTakenOnce,
+		"a user is edited":                        editUser,
+		"a user is deleted":                       deleteUser,
+		"clients are listed by page":              clientPages,
+		"API keys are listed by page":             apiKeyPages,
+		"accounts are listed by page":             accountPages,
+		"users are listed by page":                userPages,
+		"pages stay where they were":              pagesStay,
 		"V2: secrets overlap":                     secretsOverlap,
 		"V2: a revoked secret ends generations":   revokeSecret,
 		"a client is suspended and resumed":       suspendClient,
@@ -109,6 +142,10 @@ func Run(t *testing.T, open func(t *testing.T, now func() time.Time) Store) {
 		"O1: faulty terms are refused":            faultyTerms,
 		"O2: a token's limits are edited":         updateLimits,
 		"O2: of edits at once none is lost":       editsAtOnce,
+		"O2: a recorded token comes back":         holdingsComeBack,
+		"O2: a recorded token is edited":          editHolding,
+		"O2: a recorded token is deleted":         deleteHolding,
+		"O2: recorded tokens are listed by page":  tokensArePaged,
 		"limits of a file have revisions":         limitRevisions,
 		"limits of one file have one revision":    limitRevisionsAtOnce,
 		"V4: lockouts are kept and lifted":        lockouts,

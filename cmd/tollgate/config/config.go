@@ -44,6 +44,7 @@ type Config struct {
 	Accounts Accounts         `yaml:"accounts" doc:"Defaults for accounts."`
 	Feed     Feed             `yaml:"feed" doc:"The feed of changes between processes."`
 	Limits   Limits           `yaml:"limits" doc:"Bounds of this process."`
+	Stats    Stats            `yaml:"stats" doc:"How long statistics of requests are kept: the finer, the shorter."`
 
 	// Warnings are about what is accepted but is not enforced yet, or is hardly
 	// what was meant.
@@ -262,4 +263,11 @@ type Feed struct {
 // Limits bound this process.
 type Limits struct {
 	MaxMemory int64 `yaml:"max_memory" form:"size" min:"16MiB" doc:"Verified-token cache and limiter tables together." default:"256MiB"`
+}
+
+// Stats says how long rows of statistics are kept.
+type Stats struct {
+	KeepMinutes time.Duration `yaml:"keep_minutes" min:"2h" max:"8784h" doc:"What was counted by minute." default:"48h"`
+	KeepHours   time.Duration `yaml:"keep_hours" min:"48h" max:"87600h" doc:"What was counted by hour; at least keep_minutes." default:"840h"`
+	KeepDays    time.Duration `yaml:"keep_days" min:"48h" max:"87600h" doc:"What was counted by day (UTC); at least keep_hours." default:"9600h"`
 }

@@ -111,6 +111,7 @@ func TestFullExampleLoads(t *testing.T) {
 		}},
 		Accounts: Accounts{DefaultZone: "UTC", Currency: "EUR"},
 		Limits:   Limits{MaxMemory: 256 << 20},
+		Stats:    Stats{KeepMinutes: 48 * time.Hour, KeepHours: 35 * 24 * time.Hour, KeepDays: 400 * 24 * time.Hour},
 		Dir:      dir,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -162,6 +163,7 @@ func TestDefaultsAreThoseOfTheContract(t *testing.T) {
 		APIs:     []API{},
 		Accounts: Accounts{DefaultZone: "UTC", Currency: "EUR"},
 		Limits:   Limits{MaxMemory: 256 << 20},
+		Stats:    Stats{KeepMinutes: 48 * time.Hour, KeepHours: 35 * 24 * time.Hour, KeepDays: 400 * 24 * time.Hour},
 		Warnings: []string{"apis is empty: every request is refused"},
 		Dir:      "/etc/tollgate",
 	}

@@ -26,6 +26,7 @@ func (r *reader) validate(c *Config) {
 			r.fault("keys.signing_key", "%s", strings.TrimPrefix(err.Error(), "keys.signing_key: "))
 		}
 	}
+	r.statistics(&c.Stats)
 	r.trusted(c)
 	for _, name := range slices.Sorted(maps.Keys(c.Plans)) {
 		if p := c.Plans[name]; p != nil {
@@ -35,6 +36,17 @@ func (r *reader) validate(c *Config) {
 	r.apis(c)
 	r.environments(c.APIs)
 	r.conflicts(c.APIs)
+}
+
+// statistics asks that coarser rows are kept for as long as finer ones: what is asked for
+// is looked up in the finest first.
+func (r *reader) statistics(s *Stats) {
+	if s.KeepHours < s.KeepMinutes {
+		r.fault("stats.keep_hours", "hours are kept for less than minutes are; write at least what keep_minutes is")
+	}
+	if s.KeepDays < s.KeepHours {
+		r.fault("stats.keep_days", "days are kept for less than hours are; write at least what keep_hours is")
+	}
 }
 
 // conflicts finds routes that no rule tells apart. The table that serves them is
