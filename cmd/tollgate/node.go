@@ -28,6 +28,7 @@ import (
 	"github.com/tollgate-authz/tollgate/limiter/quota"
 	"github.com/tollgate-authz/tollgate/tokens"
 	"github.com/tollgate-authz/tollgate/tokens/endpoint"
+	"github.com/tollgate-authz/tollgate/tokens/manage"
 	"github.com/tollgate-authz/tollgate/tokens/sqlite"
 )
 
@@ -42,6 +43,7 @@ type node struct {
 	started  *config.Config // what cannot be reloaded is still as it says
 	config   atomic.Pointer[config.Config]
 	settings atomic.Pointer[endpoint.Settings]
+	managed  atomic.Pointer[manage.Settings]
 
 	store    *sqlite.DB
 	pepper   *tokens.Pepper
@@ -160,7 +162,7 @@ func (n *node) makeTables(memory int64) (err error) {
 }
 
 func (n *node) makeServers(c *config.Config, registry *prometheus.Registry) error {
-	n.settings.Store(newSettings(c))
+	n.use(c)
 	if err := n.openCertificates(c.Listen, registry); err != nil {
 		return err
 	}
@@ -180,11 +182,22 @@ func (n *node) makeServers(c *config.Config, registry *prometheus.Registry) erro
 	if err != nil {
 		return err
 	}
-	n.http = n.newHTTP(tokenEndpoint)
+	management, err := n.newManagement()
+	if err != nil {
+		return err
+	}
+	n.http = n.newHTTP(withManagement(management, tokenEndpoint))
 	n.ops = n.newHTTP(n.opsHandler(registry))
 	n.admin = n.newHTTP(n.adminHandler())
 	n.admin.RegisterOnShutdown(n.ring.Close) // followers would hold the stop up
 	return nil
+}
+
+// use puts the settings of a configuration in force at the HTTP service.
+func (n *node) use(c *config.Config) {
+	s := newSettings(c)
+	n.settings.Store(s)
+	n.managed.Store(newManaged(c, s, n.own.Issuer))
 }
 
 // newSettings is what the token endpoint goes by.
@@ -255,7 +268,7 @@ func (n *node) tryReload(ctx, background context.Context) error {
 		return err
 	}
 	n.config.Store(c)
-	n.settings.Store(newSettings(c))
+	n.use(c)
 	n.gate.SetPolicy(p)
 	n.metrics.decisions.Forget()
 	n.warn(c)

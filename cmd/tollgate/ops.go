@@ -20,6 +20,7 @@ type nodeMetrics struct {
 	reloads   *prometheus.CounterVec
 	tokens    *prometheus.CounterVec
 	issuing   prometheus.Histogram
+	managed   *prometheus.CounterVec
 	stranded  *prometheus.GaugeVec
 }
 
@@ -37,6 +38,10 @@ func newNodeMetrics(r *prometheus.Registry, n *node) *nodeMetrics {
 			Buckets: []float64{1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 5e-2, 0.1, 0.5, 1},
 		}),
 	}
+	m.managed = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "tollgate_management_requests_total", Help: "Requests of the management API by operation and class of status (2xx, 4xx, 5xx).",
+	}, []string{"operation", "status"})
+	r.MustRegister(m.managed)
 	m.stranded = prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "tollgate_lease_units_stranded", Help: "What processes have leased that died or cannot reach the ledger, by limit: requests, or money in millionths of the currency. Looked at every minute.",
 	}, []string{"limit"})
