@@ -80,6 +80,23 @@ type Order struct {
 	RefreshMax time.Duration // and in any case after so long
 }
 
+// Issuance is how the configuration has tokens made.
+type Issuance struct {
+	Audience      string // tokens.audience
+	AccessTTL     time.Duration
+	RefreshTTL    time.Duration
+	RefreshMaxTTL time.Duration
+	Format        Format // of clients that have none of their own
+}
+
+// Order is for a token as the client would get it by itself, but for its scopes.
+func (i *Issuance) Order(c *Client, now time.Time) Order {
+	return Order{
+		Format: c.TokenFormat(i.Format), RefreshTTL: i.RefreshTTL, RefreshMax: i.RefreshMaxTTL,
+		Claims: Claims{Client: c.ID, Audience: i.Audience, Generation: c.Generation, IssuedAt: now.Truncate(time.Second), TTL: c.TokenLifetime(i.Format, i.AccessTTL)},
+	}
+}
+
 // Make makes a token and its records.
 func (m *Minter) Make(o Order) (Pair, *Holding, error) {
 	f, err := m.newFamily(&o)

@@ -50,6 +50,23 @@ func (a *app) follow(ctx context.Context, c *config.Config) {
 	}
 }
 
+// onRecords changes records with a node of the command's own, and has a running serve
+// learn of it.
+func (a *app) onRecords(ctx context.Context, do func(*node) error) error {
+	c, err := a.recordsConfig()
+	if err != nil {
+		return err
+	}
+	if err := requireStore(c); err != nil {
+		return err
+	}
+	if err := withNode(ctx, c, do); err != nil {
+		return err
+	}
+	a.follow(ctx, c)
+	return nil
+}
+
 // recordsConfig is loadConfig for commands about records, which a store in memory has
 // for nobody but its own serve.
 func (a *app) recordsConfig() (*config.Config, error) {

@@ -16,8 +16,8 @@ import (
 // newManaged is what the management API goes by.
 func newManaged(c *config.Config, s *endpoint.Settings, issuer string) *manage.Settings {
 	return &manage.Settings{
-		Issuer: issuer, Audience: s.Audience, AccessTTL: s.AccessTTL, RefreshTTL: s.RefreshTTL, RefreshMaxTTL: s.RefreshMaxTTL,
-		Format: s.Format, GenerationsPerMinute: s.GenerationsPerMinute, TrustedHops: s.TrustedHops, Currency: c.Accounts.Currency,
+		Issuance: tokens.Issuance{Audience: s.Audience, AccessTTL: s.AccessTTL, RefreshTTL: s.RefreshTTL, RefreshMaxTTL: s.RefreshMaxTTL, Format: s.Format},
+		Issuer:   issuer, GenerationsPerMinute: s.GenerationsPerMinute, TrustedHops: s.TrustedHops, Currency: c.Accounts.Currency,
 		Plans: managedPlans(c), KeyAPIs: keyAPIs(c), Routes: managedRoutes(c),
 	}
 }

@@ -218,18 +218,7 @@ will do.`,
 			if err != nil {
 				return err
 			}
-			c, err := a.loadConfig()
-			if err != nil {
-				return err
-			}
-			if err := requireStore(c); err != nil {
-				return err
-			}
-			if err := withNode(cmd.Context(), c, func(n *node) error { return a.revokeToken(cmd.Context(), n, token) }); err != nil {
-				return err
-			}
-			a.follow(cmd.Context(), c)
-			return nil
+			return a.onRecords(cmd.Context(), func(n *node) error { return a.revokeToken(cmd.Context(), n, token) })
 		},
 	}
 }

@@ -74,18 +74,10 @@ func (a *app) createToken(ctx context.Context, f *tokenFlags) (err error) {
 	if err := errors.Join(faultyLimits, faultyIPs); err != nil {
 		return usageError{err}
 	}
-	c, err := a.recordsConfig()
-	if err != nil {
-		return err
-	}
-	if err := requireStore(c); err != nil {
-		return err
-	}
 	var view tokenView
-	if err := withNode(ctx, c, func(n *node) (err error) { view, err = n.createToken(ctx, f); return err }); err != nil {
+	if err := a.onRecords(ctx, func(n *node) (err error) { view, err = n.createToken(ctx, f); return err }); err != nil {
 		return err
 	}
-	a.follow(ctx, c)
 	if a.wantJSON() {
 		return a.printJSON(view)
 	}
@@ -100,7 +92,7 @@ func (n *node) createToken(ctx context.Context, f *tokenFlags) (tokenView, error
 	if err := f.check(client); err != nil {
 		return tokenView{}, err
 	}
-	order := n.order(client)
+	order := n.managed.Load().Order(client, n.now())
 	order.Terms, order.Claims.Scopes = f.terms, f.scopes
 	if len(f.scopes) == 0 {
 		order.Claims.Scopes = client.Scopes
@@ -124,18 +116,6 @@ func (n *node) createToken(ctx context.Context, f *tokenFlags) (tokenView, error
 
 func (n *node) minter() *tokens.Minter {
 	return &tokens.Minter{Keys: n.keys, Pepper: n.pepper, Random: rand.Reader}
-}
-
-// order is for a token as the client would get it by itself.
-func (n *node) order(client *tokens.Client) tokens.Order {
-	s := n.settings.Load()
-	return tokens.Order{
-		Format: client.TokenFormat(s.Format), RefreshTTL: s.RefreshTTL, RefreshMax: s.RefreshMaxTTL,
-		Claims: tokens.Claims{
-			Client: client.ID, Audience: s.Audience, Generation: client.Generation,
-			IssuedAt: n.now().Truncate(time.Second), TTL: client.TokenLifetime(s.Format, s.AccessTTL),
-		},
-	}
 }
 
 // check asks for a client that could get such a token by itself.

@@ -41,22 +41,14 @@ KIND is ` + limitKinds + `.`,
 			if err := e.check(cmd); err != nil {
 				return usageError{err}
 			}
-			c, err := a.recordsConfig()
-			if err != nil {
-				return err
-			}
-			if err := requireStore(c); err != nil {
-				return err
-			}
 			var view tokenView
-			err = withNode(cmd.Context(), c, func(n *node) (err error) {
+			err := a.onRecords(cmd.Context(), func(n *node) (err error) {
 				view, err = n.updateToken(cmd.Context(), args[0], &e)
 				return err
 			})
 			if err != nil {
 				return err
 			}
-			a.follow(cmd.Context(), c)
 			switch {
 			case a.wantJSON():
 				return a.printJSON(view)
@@ -153,7 +145,7 @@ func (n *node) editToken(h *tokens.Holding, e *tokenEdit) (pair tokens.Pair, err
 	if !e.rotate {
 		return pair, nil
 	}
-	order := n.order(client)
+	order := n.managed.Load().Order(client, n.now())
 	order.Claims.TTL = g.TTL()
 	return n.minter().Rotate(order, h, e.overlap)
 }

@@ -39,7 +39,7 @@ func (w *world) things(account, name string) *things {
 // recorded makes a recorded token of a client, and returns its ID.
 func (w *world) recorded(c *tokens.Client) string {
 	w.t.Helper()
-	order := w.api.order(c, second(w.now()))
+	order := w.settings.Order(c, w.now())
 	order.Claims.Scopes, order.Terms.Name = []string{"contacts:read"}, "x"
 	_, h, err := w.minter.Make(order)
 	if err == nil {

@@ -45,12 +45,8 @@ type Config struct {
 
 // Settings is what an operator may change while the API runs.
 type Settings struct {
+	tokens.Issuance
 	Issuer               string
-	Audience             string // tokens.audience: that of the tokens made here
-	AccessTTL            time.Duration
-	RefreshTTL           time.Duration
-	RefreshMaxTTL        time.Duration
-	Format               tokens.Format
 	GenerationsPerMinute int64 // tokens that one caller may make (row I4); 0: no limit
 	TrustedHops          int   // client_ip.http_trusted_hops
 	Currency             string

@@ -120,7 +120,8 @@ func (a *api) createToken(ctx context.Context, by *caller, in *createTokenInput)
 	if err := a.mayGive(by, client, scopes); err != nil {
 		return nil, err
 	}
-	order := a.order(client, now)
+	issuance := a.Settings().Issuance
+	order := issuance.Order(client, now)
 	order.Claims.Scopes = scopes
 	order.Terms = tokens.Terms{Name: b.Name, TrustedIPs: b.prefixes, Limits: b.Limits.limits(), LivesFrom: now}
 	if environment != client.Environment {
@@ -205,17 +206,6 @@ func (a *api) mayGive(by *caller, client *tokens.Client, scopes []string) error 
 
 // gives reports whether a caller may give a token a scope: one of his own.
 func (c *caller) gives(scope string) bool { return c.admin || slices.Contains(c.scopes, scope) }
-
-// order is for a token of a client as the token endpoint would make it.
-func (a *api) order(client *tokens.Client, now time.Time) tokens.Order {
-	s := a.Settings()
-	return tokens.Order{
-		Format: client.TokenFormat(s.Format), RefreshTTL: s.RefreshTTL, RefreshMax: s.RefreshMaxTTL,
-		Claims: tokens.Claims{
-			Client: client.ID, Audience: s.Audience, Generation: client.Generation, IssuedAt: now, TTL: client.TokenLifetime(s.Format, s.AccessTTL),
-		},
-	}
-}
 
 // sortedOnce is a list of scopes as records have it.
 func sortedOnce(scopes []string) []string {

@@ -154,7 +154,8 @@ func (a *api) editToken(by *caller, in *updateTokenInput, h *tokens.Holding, now
 	if err := a.mayHold(by, client, g); err != nil {
 		return pair, err
 	}
-	order := a.order(client, now)
+	issuance := a.Settings().Issuance
+	order := issuance.Order(client, now)
 	order.Claims.TTL = g.TTL()
 	if pair, err = a.Minter.Rotate(order, h, time.Duration(b.Overlap)*time.Second); err != nil {
 		return pair, err

@@ -86,8 +86,8 @@ func newWorldOn(t testing.TB, file string) *world {
 	w.verifier.Trust([]*tokens.Trust{keys.Trust()})
 	w.minter = &tokens.Minter{Keys: keys, Pepper: &tokens.Pepper{1}, Random: rand.Reader}
 	w.settings = Settings{
-		Issuer: issuer, Audience: issuer, AccessTTL: time.Hour, RefreshTTL: 24 * time.Hour, RefreshMaxTTL: 240 * time.Hour,
-		Format: tokens.JWT, GenerationsPerMinute: 1000, Currency: "EUR",
+		Issuance: tokens.Issuance{Audience: issuer, AccessTTL: time.Hour, RefreshTTL: 24 * time.Hour, RefreshMaxTTL: 240 * time.Hour, Format: tokens.JWT},
+		Issuer:   issuer, GenerationsPerMinute: 1000, Currency: "EUR",
 		Plans: []Plan{{Name: "default"}}, KeyAPIs: []string{"contacts"},
 	}
 	limits, err := limiter.New(limiter.Config{MaxBytes: 1 << 20, Epoch: start})
