@@ -152,10 +152,11 @@ type Family struct {
 	TokensUntil time.Time
 }
 
+// Expires is when the family's refresh token expires if it is not used.
+func (f *Family) Expires() time.Time { return earliest(f.IdleUntil, f.ExpiresAt) }
+
 // Live reports whether the family's refresh token works at now.
-func (f *Family) Live(now time.Time) bool {
-	return f.EndedAt.IsZero() && now.Before(f.IdleUntil) && now.Before(f.ExpiresAt)
-}
+func (f *Family) Live(now time.Time) bool { return f.EndedAt.IsZero() && now.Before(f.Expires()) }
 
 // Record is what must be known of the token once it is revoked.
 func (t *Token) Record() *Grant {

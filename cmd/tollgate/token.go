@@ -162,7 +162,7 @@ func (n *node) inspectRefresh(ctx context.Context, family string, counter uint32
 		return nil, err
 	}
 	found.ClientID, found.Scopes, found.Audience, found.Gen = f.Client, f.Scopes, []string{f.Audience}, f.Generation
-	found.IssuedAt, found.ExpiresAt = stamp(f.CreatedAt), stamp(earlier(f.IdleUntil, f.ExpiresAt))
+	found.IssuedAt, found.ExpiresAt = stamp(f.CreatedAt), stamp(f.Expires())
 	client := n.registry.Client(f.Client)
 	switch {
 	case !f.EndedAt.IsZero():
@@ -175,13 +175,6 @@ func (n *node) inspectRefresh(ctx context.Context, family string, counter uint32
 		found.State, found.Reason = "ended", "its client is gone or suspended, or the secret it was made with was revoked"
 	}
 	return found, nil
-}
-
-func earlier(a, b time.Time) time.Time {
-	if a.Before(b) {
-		return a
-	}
-	return b
 }
 
 func stamp(t time.Time) string {

@@ -108,12 +108,8 @@ func (e *endpoint) introspectRefresh(ctx context.Context, g *grant, family strin
 	if client == nil || client.Suspended || f.Generation <= client.Ended || counter != f.Counter || !f.Live(g.now) {
 		return introspection{}, nil
 	}
-	expires := f.IdleUntil
-	if f.ExpiresAt.Before(expires) {
-		expires = f.ExpiresAt
-	}
 	return introspection{
-		Active: true, Scope: strings.Join(scopesLeft(f, client), " "), ClientID: f.Client, Expires: unix(expires), IssuedAt: unix(f.RotatedAt),
+		Active: true, Scope: strings.Join(scopesLeft(f, client), " "), ClientID: f.Client, Expires: unix(f.Expires()), IssuedAt: unix(f.RotatedAt),
 		Subject: f.Client, Audience: oneOrMany{f.Audience}, Issuer: e.Keys.Issuer(),
 	}, nil
 }

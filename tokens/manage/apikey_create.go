@@ -44,12 +44,8 @@ const maxKeyLife = 3153600000 * time.Second
 func (in *createAPIKeyInput) Resolve(huma.Context) (faults []error) {
 	b := &in.Body
 	faults = append(faultyName("body.name", b.Name, false), faultyScopes("body.scopes", b.Scopes)...)
-	var more []error
-	b.prefixes, more = readIPs("body.ip_allow", b.IPAllow)
-	if b.TTL != 0 && !b.ExpiresAt.IsZero() {
-		more = append(more, wrong("body.expires_at", "is sent beside ttl: one of them is needed"))
-	}
-	return append(faults, more...)
+	faults = append(faults, readIPs("body.ip_allow", b.IPAllow, &b.prefixes)...)
+	return append(faults, faultyExpiry(b.TTL, b.ExpiresAt)...)
 }
 
 func (a *api) createAPIKey(ctx context.Context, by *caller, in *createAPIKeyInput) (*apiKeyAnswer, error) {

@@ -34,9 +34,7 @@ type newClient struct {
 func (in *createClientInput) Resolve(huma.Context) (faults []error) {
 	b := &in.Body
 	faults = append(faultyName("body.name", b.Name, false), faultyScopes("body.scopes", b.Scopes)...)
-	var more []error
-	b.prefixes, more = readIPs("body.ip_allow", b.IPAllow)
-	return append(faults, more...)
+	return append(faults, readIPs("body.ip_allow", b.IPAllow, &b.prefixes)...)
 }
 
 func (a *api) createClient(ctx context.Context, by *caller, in *createClientInput) (*clientAnswer, error) {

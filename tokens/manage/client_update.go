@@ -43,9 +43,7 @@ func (in *updateClientInput) Resolve(huma.Context) (faults []error) {
 	})
 	faults = append(faults, faultyScopes("body.scopes", b.Scopes)...)
 	if b.IPAllow != nil {
-		var more []error
-		b.prefixes, more = readIPs("body.ip_allow", *b.IPAllow)
-		faults = append(faults, more...)
+		faults = append(faults, readIPs("body.ip_allow", *b.IPAllow, &b.prefixes)...)
 	}
 	return faults
 }

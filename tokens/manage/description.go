@@ -1,7 +1,6 @@
 package manage
 
 import (
-	"net/http"
 	"reflect"
 	"sync"
 
@@ -97,16 +96,4 @@ func describeResponses(op *huma.Operation) {
 		}
 	}
 	delete(op.Responses, "500") // our own faults are 503
-	for status, response := range op.Responses {
-		if response.Description == "" {
-			response.Description = http.StatusText(atoi(status))
-		}
-	}
-}
-
-func atoi(status string) (n int) {
-	for _, digit := range status {
-		n = 10*n + int(digit-'0')
-	}
-	return n
 }

@@ -57,12 +57,8 @@ func (in *createTokenInput) Resolve(huma.Context) (faults []error) {
 	b := &in.Body
 	faults = append(faults, faultyName("body.name", b.Name, false)...)
 	faults = append(faults, faultyScopes("body.scopes", b.Scopes)...)
-	var more []error
-	b.prefixes, more = readIPs("body.ip_allow", b.IPAllow)
-	if b.TTL != 0 && !b.ExpiresAt.IsZero() {
-		more = append(more, wrong("body.expires_at", "is sent beside ttl: one of them is needed"))
-	}
-	return append(faults, more...)
+	faults = append(faults, readIPs("body.ip_allow", b.IPAllow, &b.prefixes)...)
+	return append(faults, faultyExpiry(b.TTL, b.ExpiresAt)...)
 }
 
 // faultyName says what is wrong with a name for people.
@@ -85,17 +81,25 @@ func faultyScopes(location string, scopes []string) (faults []error) {
 	return faults
 }
 
+// faultyExpiry refuses two words for when something expires.
+func faultyExpiry(ttl int64, at time.Time) []error {
+	if ttl == 0 || at.IsZero() {
+		return nil
+	}
+	return []error{wrong("body.expires_at", "is sent beside ttl: one of them is needed")}
+}
+
 // readIPs reads addresses and ranges.
-func readIPs(location string, list []string) (prefixes []netip.Prefix, faults []error) {
+func readIPs(location string, list []string, into *[]netip.Prefix) (faults []error) {
 	for i, s := range list {
 		p, err := tokens.ParseTrustedIP(s)
 		if err != nil { // which quotes what was sent
 			faults = append(faults, wrong(fmt.Sprintf("%s[%d]", location, i), "an address such as 203.0.113.7 or a range such as 203.0.113.0/24 is needed, without bits beyond its length"))
 			continue
 		}
-		prefixes = append(prefixes, p)
+		*into = append(*into, p)
 	}
-	return prefixes, faults
+	return faults
 }
 
 func (a *api) createToken(ctx context.Context, by *caller, in *createTokenInput) (*tokenAnswer, error) {

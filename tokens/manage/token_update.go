@@ -67,9 +67,7 @@ func (in *updateTokenInput) Resolve(huma.Context) (faults []error) {
 	b := &in.Body
 	faults = faultyScopes("body.scopes", b.Scopes)
 	if b.IPAllow != nil {
-		var more []error
-		b.prefixes, more = readIPs("body.ip_allow", *b.IPAllow)
-		faults = append(faults, more...)
+		faults = append(faults, readIPs("body.ip_allow", *b.IPAllow, &b.prefixes)...)
 	}
 	if b.RefreshToken != "" && b.Rotate {
 		faults = append(faults, wrong("body.rotate", "is sent beside refresh_token: one of them is needed"))
@@ -132,8 +130,7 @@ func (a *api) editToken(by *caller, in *updateTokenInput, h *tokens.Holding, now
 	}
 	if b.Scopes != nil {
 		scopes := sortedOnce(b.Scopes)
-		added := slices.DeleteFunc(slices.Clone(scopes), func(s string) bool { return slices.Contains(g.Scopes, s) })
-		if err := a.mayGive(by, client, added); err != nil {
+		if err := a.mayGive(by, client, added(scopes, g.Scopes)); err != nil {
 			return pair, err
 		}
 		g.Scopes = scopes
